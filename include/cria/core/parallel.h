@@ -1,0 +1,43 @@
+// Parallel loops over the cores, on OpenMP. The split is static, so which thread does what never
+// changes between runs with the same thread count; bodies must write to places of their own and
+// must not throw.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include <omp.h>
+
+namespace cria {
+
+inline int thread_count() { return omp_get_max_threads(); }
+
+// body(begin, end) over [0, count) in contiguous ranges, one per thread; a loop smaller than
+// `grain` items per thread uses fewer threads.
+template <typename Body>
+void parallel_for(int64_t count, int64_t grain, const Body& body) {
+  const int64_t wanted = grain > 0 ? (count + grain - 1) / grain : count;
+  const int threads = static_cast<int>(std::min<int64_t>(thread_count(), wanted));
+  if (threads <= 1) {
+    if (count > 0) body(int64_t{0}, count);
+    return;
+  }
+#pragma omp parallel num_threads(threads)
+  {
+    const int64_t parts = omp_get_num_threads();
+    const int64_t part = omp_get_thread_num();
+    const int64_t begin = count * part / parts;
+    const int64_t end = count * (part + 1) / parts;
+    if (begin < end) body(begin, end);
+  }
+}
+
+// body(item) for items of uneven cost, handed out as threads become free. Every item must write
+// only its own outputs, so that the order does not matter.
+template <typename Body>
+void parallel_for_each(int64_t count, const Body& body) {
+#pragma omp parallel for schedule(dynamic, 1)
+  for (int64_t item = 0; item < count; ++item) body(item);
+}
+
+}  // namespace cria

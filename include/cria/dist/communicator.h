@@ -1,0 +1,34 @@
+// What the ranks of a run say to each other. Every call is collective: all ranks make the same
+// calls in the same order. Sums are formed in the order of the ranks, so they are the same bits on
+// every rank and in every run with that rank count.
+#pragma once
+
+#include <memory>
+#include <span>
+
+#include "cria/core/tensor.h"
+
+namespace cria {
+
+class Communicator {
+ public:
+  virtual ~Communicator() = default;
+  virtual int rank() const = 0;
+  virtual int size() const = 0;
+
+  virtual void all_reduce_sum(Tensor tensor) = 0;             // fp32 or bf16, in place
+  virtual void all_reduce_sum(std::span<double> values) = 0;  // host figures: losses, counts
+  virtual void reduce_scatter_sum(Tensor output,
+                                  Tensor input) = 0;         // input: size() parts of output's size
+  virtual void all_gather(Tensor output, Tensor input) = 0;  // output: size() parts of input's size
+  virtual void broadcast(Tensor tensor, int root) = 0;
+  virtual void broadcast(std::span<std::byte> bytes, int root) = 0;
+  virtual void barrier() = 0;
+
+  bool is_root() const { return rank() == 0; }
+};
+
+// One process: every call is a copy or nothing.
+std::unique_ptr<Communicator> single_process_communicator();
+
+}  // namespace cria
