@@ -89,8 +89,9 @@ void Arena::reserve(Tensor& tensor, const std::string& category, DType dtype, Sh
   reservations_.push_back({&tensor, category, dtype, shape});
 }
 
-void Arena::reserve_workspace(size_t bytes) {
+void Arena::reserve_workspace(Tensor& tensor, size_t bytes) {
   CRIA_ASSERT(!buffer_.data());
+  workspaces_.push_back(&tensor);
   workspace_bytes_ = std::max(workspace_bytes_, align_up(bytes));
 }
 
@@ -124,7 +125,8 @@ void Arena::allocate() {
     return tensor;
   };
   for (const Reservation& r : reservations_) *r.tensor = place(r.dtype, r.shape);
-  workspace_ = place(DType::u8, Shape{static_cast<int64_t>(workspace_bytes_)});
+  const Tensor workspace = place(DType::u8, Shape{static_cast<int64_t>(workspace_bytes_)});
+  for (Tensor* tensor : workspaces_) *tensor = workspace;
 }
 
 std::string Arena::table() const {

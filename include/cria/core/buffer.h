@@ -55,13 +55,13 @@ class Arena {
   // `category`: parameters, gradients, optimizer, activations, KV cache, …: a line of the printed
   // table.
   void reserve(Tensor& tensor, const std::string& category, DType dtype, Shape shape);
-  // Scratch space that ops use one after the other: the largest request decides. workspace() is it.
-  void reserve_workspace(size_t bytes);
+  // Scratch space that ops use one after the other: all requests share one region, as large as the
+  // largest.
+  void reserve_workspace(Tensor& tensor, size_t bytes);
 
   // Throws an Error with the table when the total exceeds what the memory has available.
   void allocate();
 
-  Tensor workspace() const { return workspace_; }
   size_t total_bytes() const;
   std::string table() const;  // one line per category, largest tensors first, and the total
 
@@ -75,8 +75,8 @@ class Arena {
 
   Memory& memory_;
   std::vector<Reservation> reservations_;
+  std::vector<Tensor*> workspaces_;
   size_t workspace_bytes_ = 0;
-  Tensor workspace_;
   Buffer buffer_;
 };
 

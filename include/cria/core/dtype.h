@@ -47,6 +47,18 @@ struct bf16 {
   }
 };
 
+// Rounds up or down at random so that the mean over uniform `random` (its lower 16 bits count) is
+// the value: what a sum of small updates needs. Values that bf16 holds, infinities included, come
+// out unchanged; NaN stays NaN.
+CRIA_HOST_DEVICE inline bf16 round_stochastically(float value, uint32_t random) {
+  const uint32_t word = std::bit_cast<uint32_t>(value);
+  const uint32_t rounded = (word + (random & 0xffffu)) >> 16;
+  const bool is_nan = (word & 0x7fffffffu) > 0x7f800000u;
+  bf16 result;
+  result.bits = static_cast<uint16_t>(is_nan ? (word >> 16) | 0x40u : rounded);
+  return result;
+}
+
 // IEEE half to fp32, exact.
 float f16_to_f32(uint16_t bits);
 

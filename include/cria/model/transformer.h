@@ -1,59 +1,30 @@
-// The Llama transformer over a packed batch: one forward, one backward that mirrors it. Both are
-// plain sequences of ops; weights, gradients and activations come from outside, so that several
+// The Llama transformer over a packed batch: one forward, and one backward that mirrors it. Both
+// are plain sequences of ops; weights, gradients and activations come from outside, so that several
 // models can share one set of activations.
 #pragma once
 
 #include <vector>
 
 #include "cria/model/device_batch.h"
-#include "cria/model/parameters.h"
-#include "cria/ops/backend.h"
+#include "cria/model/model.h"
 
 namespace cria {
 
 enum class Recompute {
-  none,   // keep what backward needs of every layer
+  none,   // keep of every layer what its backward needs (norm and SwiGLU outputs are cheap: made
+          // again)
   block,  // keep each layer's input only and run its forward again in backward
 };
 
 // What a pass is planned for.
 struct PassPlan {
   int64_t max_tokens = 0;  // of one micro-batch, rounded up to a multiple of 128
-  bool training = true;    // false: no backward; layers share one set of buffers
+  bool training = true;    // false: no backward; all layers share one set of buffers
   Recompute recompute = Recompute::none;
 };
 
-// A model ready to compute: fp32 or bf16 weights in flat blocks, packed copies of the matrices
-// where the backend wants them, and the table of rotary angles.
-class Model {
- public:
-  Model(const ParameterLayout& layout, DType dtype, Backend& backend);
-
-  // `training` also plans the packed copies that only backward products read.
-  void reserve(Arena& arena, bool training);
-  void prepare();          // after the arena's allocation: fills the rotary table
-  void weights_changed();  // after loading and after each update: refreshes the packed copies
-
-  const ModelConfig& config() const { return weights.layout().config(); }
-  Backend& backend() const { return backend_; }
-  LinearWeight linear(Tensor values) const;  // with its packed copies
-
-  ParameterSet weights;
-  Tensor rope_table;  // [max_position_embeddings, D] fp32
-
- private:
-  struct Packed {
-    size_t block;
-    int64_t offset;  // of the values within the block
-    Tensor forward, backward;
-  };
-  std::vector<Tensor> matrices() const;
-
-  Backend& backend_;
-  std::vector<Packed> packed_;
-};
-
-// Buffers of one pass. Forward fills them, backward reads them.
+// Buffers of one pass. Forward fills them, backward reads them; nothing of them outlives a
+// micro-batch.
 class Activations {
  public:
   Activations(const ModelConfig& config, DType dtype, const PassPlan& plan);
@@ -62,33 +33,62 @@ class Activations {
 
   void reserve(Arena& arena, Backend& backend);
 
+  const PassPlan& plan() const { return plan_; }
+  DType dtype() const { return dtype_; }
+
+  // Of the T tokens of the batch that was passed last:
+  Tensor hidden;           // [T, d] after the final norm: what a head reads
+  Tensor hidden_gradient;  // [T, d] what a head writes, and transformer_backward reads
+
+  // First tensor of the last forward pass with an element that is not finite, in the order of the
+  // computation; empty when there is none. For the report when a loss turns out NaN.
+  std::string first_non_finite(Backend& backend) const;
+
+ private:
+  friend void transformer_forward(const Model&, Activations&, const DeviceBatch&);
+  friend void transformer_backward(const Model&, ParameterSet&, Activations&, const DeviceBatch&);
+  friend class BlockPass;
+
+  // All buffers hold max_tokens rows; use() narrows the views to T.
   struct Layer {
-    Tensor input;          // [T, d] residual stream before the block (h of the attention norm)
-    Tensor attention_rms;  // [T]
-    Tensor attention_in;   // [T, d] after the norm
+    Tensor input;          // [T, d] residual stream that enters the block
+    Tensor input_rms;      // [T] fp32
     Tensor qkv;            // [T, (H + 2 H_kv) D] after RoPE
     Tensor attention_mix;  // [T, H D]
-    Tensor log_sum_exp;    // [H, T]
+    Tensor log_sum_exp;    // [H, T] fp32
     Tensor middle;         // [T, d] residual stream between attention and MLP
-    Tensor mlp_rms;        // [T]
-    Tensor mlp_in;         // [T, d]
+    Tensor middle_rms;     // [T] fp32
     Tensor gate_up;        // [T, 2 f]
-    Tensor mlp_mid;        // [T, f]
   };
+  struct Shared {
+    Tensor normed;           // [T, d] output of the norm at hand
+    Tensor branch;           // [T, d] what attention or MLP adds to the residual stream
+    Tensor mlp_mid;          // [T, f] output of SwiGLU
+    Tensor final_input;      // [T, d] residual stream after the last block
+    Tensor final_rms;        // [T] fp32
+    Tensor hidden;           // [T, d]
+    Tensor gradient;         // [T, d] of the residual stream
+    Tensor normed_gradient;  // [T, d]
+    Tensor mix_gradient;     // [T, H D]
+    Tensor qkv_gradient;     // [T, (H + 2 H_kv) D]
+    Tensor mid_gradient;     // [T, f]
+  };
+  void use(int64_t tokens);
 
-  const PassPlan plan;
-  std::vector<Layer> layers;
-  Tensor branch;     // [T, d] what attention or MLP adds to the residual stream
-  Tensor final_in;   // [T, d] residual stream after the last block
-  Tensor final_rms;  // [T]
-  Tensor hidden;     // [T, d] after the final norm: what heads read
+  const ModelConfig config_;
+  const DType dtype_;
+  const PassPlan plan_;
+  std::vector<Layer> planned_layers_, layers_;
+  Shared planned_, shared_;
+  Tensor workspace_;
+  Tensor probe_;  // [1] fp32, for first_non_finite
 };
 
-// hidden = activations.hidden. With a training plan, backward may follow.
+// hidden states of every token of the batch, in activations.hidden.
 void transformer_forward(const Model& model, Activations& activations, const DeviceBatch& batch);
 
-// From the gradient of activations.hidden (in activations.hidden_gradient, written by a head) to
-// the gradients of every parameter below the heads, accumulated into `gradients`.
+// From activations.hidden_gradient to the gradients of every parameter below the head, accumulated
+// into `gradients`. Once after each forward: it overwrites some of what forward kept.
 void transformer_backward(const Model& model, ParameterSet& gradients, Activations& activations,
                           const DeviceBatch& batch);
 

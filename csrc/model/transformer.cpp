@@ -1,0 +1,322 @@
+#include "cria/model/transformer.h"
+
+#include <cmath>
+
+namespace cria {
+
+Activations::Activations(const ModelConfig& config, DType dtype, const PassPlan& plan)
+    : config_(config),
+      dtype_(dtype),
+      plan_{round_up_tokens(plan.max_tokens), plan.training, plan.recompute},
+      planned_layers_(static_cast<size_t>(config.num_hidden_layers)),
+      layers_(planned_layers_.size()) {}
+
+void Activations::reserve(Arena& arena, Backend& backend) {
+  const ModelConfig& c = config_;
+  const int64_t T = plan_.max_tokens;
+  const int64_t d = c.hidden_size;
+  const auto plan = [&](Tensor& tensor, Shape shape) {
+    arena.reserve(tensor, "activations", dtype_, shape);
+  };
+  const auto plan_fp32 = [&](Tensor& tensor, Shape shape) {
+    arena.reserve(tensor, "activations", DType::f32, shape);
+  };
+
+  const bool keep_inputs = plan_.training;
+  const bool keep_all = plan_.training && plan_.recompute == Recompute::none;
+  for (size_t i = 0; i < planned_layers_.size(); ++i) {
+    Layer& layer = planned_layers_[i];
+    if (i == 0 || keep_inputs) plan(layer.input, {T, d});
+    if (i > 0 && !keep_all) continue;
+    plan_fp32(layer.input_rms, {T});
+    plan(layer.qkv, {T, c.qkv_size()});
+    plan(layer.attention_mix, {T, c.query_size()});
+    plan_fp32(layer.log_sum_exp, {c.num_attention_heads, T});
+    plan(layer.middle, {T, d});
+    plan_fp32(layer.middle_rms, {T});
+    plan(layer.gate_up, {T, 2 * c.intermediate_size});
+  }
+  plan(planned_.normed, {T, d});
+  plan(planned_.branch, {T, d});
+  plan(planned_.mlp_mid, {T, c.intermediate_size});
+  plan(planned_.final_input, {T, d});
+  plan_fp32(planned_.final_rms, {T});
+  plan(planned_.hidden, {T, d});
+  plan_fp32(probe_, {1});
+
+  size_t bytes = backend.attention_workspace_bytes(T, c.num_attention_heads, c.num_key_value_heads,
+                                                   c.head_dim, dtype_);
+  bytes = std::max(bytes, backend.sum_of_squares_workspace_bytes(T * 2 * c.intermediate_size));
+  if (plan_.training) {
+    plan(planned_.gradient, {T, d});
+    plan(planned_.normed_gradient, {T, d});
+    plan(planned_.mix_gradient, {T, c.query_size()});
+    plan(planned_.qkv_gradient, {T, c.qkv_size()});
+    plan(planned_.mid_gradient, {T, c.intermediate_size});
+    bytes = std::max({bytes,
+                      backend.attention_backward_workspace_bytes(
+                          T, c.num_attention_heads, c.num_key_value_heads, c.head_dim, dtype_),
+                      backend.rmsnorm_backward_workspace_bytes(T, d),
+                      backend.embedding_backward_workspace_bytes(T, c.vocab_size)});
+  }
+  arena.reserve_workspace(workspace_, bytes);
+}
+
+// Narrows every view to the T tokens at hand, and points layers without buffers of their own to the
+// first layer's.
+void Activations::use(int64_t tokens) {
+  CRIA_ASSERT(tokens <= plan_.max_tokens);
+  const auto narrow = [&](Tensor planned) { return planned ? planned.rows(0, tokens) : Tensor{}; };
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    const Layer& own = planned_layers_[i];
+    const Layer& rest = own.qkv ? own : planned_layers_[0];
+    layers_[i] = {.input = narrow(own.input ? own.input : planned_layers_[0].input),
+                  .input_rms = narrow(rest.input_rms),
+                  .qkv = narrow(rest.qkv),
+                  .attention_mix = narrow(rest.attention_mix),
+                  .log_sum_exp = rest.log_sum_exp.view({rest.log_sum_exp.size()})
+                                     .rows(0, config_.num_attention_heads * tokens)
+                                     .view({config_.num_attention_heads, tokens}),
+                  .middle = narrow(rest.middle),
+                  .middle_rms = narrow(rest.middle_rms),
+                  .gate_up = narrow(rest.gate_up)};
+  }
+  shared_ = {.normed = narrow(planned_.normed),
+             .branch = narrow(planned_.branch),
+             .mlp_mid = narrow(planned_.mlp_mid),
+             .final_input = narrow(planned_.final_input),
+             .final_rms = narrow(planned_.final_rms),
+             .hidden = narrow(planned_.hidden),
+             .gradient = narrow(planned_.gradient),
+             .normed_gradient = narrow(planned_.normed_gradient),
+             .mix_gradient = narrow(planned_.mix_gradient),
+             .qkv_gradient = narrow(planned_.qkv_gradient),
+             .mid_gradient = narrow(planned_.mid_gradient)};
+  hidden = shared_.hidden;
+  hidden_gradient = shared_.normed_gradient;
+}
+
+std::string Activations::first_non_finite(Backend& backend) const {
+  const auto bad = [&](Tensor tensor) {
+    backend.sum_of_squares(
+        {.output = probe_, .input = tensor.flat(0, tensor.size()), .workspace = workspace_});
+    float sum = 0;
+    backend.copy_to_host(&sum, probe_);
+    return !std::isfinite(sum);
+  };
+  const bool all_layers = plan_.training && plan_.recompute == Recompute::none;
+  for (size_t i = 0; i < layers_.size() && plan_.training; ++i) {
+    const Layer& layer = layers_[i];
+    if (bad(layer.input)) return fmt::format("input of layer {}", i);
+    if (!all_layers) continue;
+    if (bad(layer.qkv)) return fmt::format("q, k or v of layer {}", i);
+    if (bad(layer.attention_mix)) return fmt::format("attention output of layer {}", i);
+    if (bad(layer.middle)) return fmt::format("residual stream before the MLP of layer {}", i);
+    if (bad(layer.gate_up)) return fmt::format("gate or up product of layer {}", i);
+  }
+  if (bad(shared_.final_input)) return "residual stream after the last layer";
+  if (bad(shared_.hidden)) return "output of the final norm";
+  return {};
+}
+
+// The ops of one transformer block, forward and backward.
+class BlockPass {
+ public:
+  BlockPass(const Model& model, Activations& activations, const DeviceBatch& batch, int index)
+      : model_(model),
+        config_(model.config()),
+        backend_(model.backend()),
+        batch_(batch),
+        weights_(model.weights.layer(index)),
+        layer_(activations.layers_[static_cast<size_t>(index)]),
+        shared_(activations.shared_),
+        workspace_(activations.workspace_) {}
+
+  // normed = norm(input), where the residual stream entering the block is known already.
+  void enter() { norm(layer_.input, layer_.input_rms, weights_.attention_norm); }
+
+  // The same, adding what the block before contributed: input = previous middle + branch.
+  void enter_from(Tensor previous_middle) {
+    add_and_norm(layer_.input, previous_middle, layer_.input_rms, weights_.attention_norm,
+                 shared_.normed);
+  }
+
+  // From normed to gate_up; everything that backward needs is in the layer's buffers then.
+  void forward_to_gate_up() {
+    product(layer_.qkv, shared_.normed, weights_.qkv);
+    backend_.rope_forward({.qkv = layer_.qkv,
+                           .positions = batch_.positions,
+                           .table = model_.rope_table,
+                           .n_heads = config_.num_attention_heads,
+                           .n_kv_heads = config_.num_key_value_heads});
+    backend_.attention_forward({.output = layer_.attention_mix,
+                                .log_sum_exp = layer_.log_sum_exp,
+                                .qkv = layer_.qkv,
+                                .sequence_offsets = batch_.sequence_offsets,
+                                .n_heads = config_.num_attention_heads,
+                                .n_kv_heads = config_.num_key_value_heads,
+                                .max_sequence_length = batch_.max_sequence_length(),
+                                .scale = attention_scale(),
+                                .workspace = workspace_});
+    product(shared_.branch, layer_.attention_mix, weights_.attention_out);
+    add_and_norm(layer_.middle, layer_.input, layer_.middle_rms, weights_.mlp_norm, shared_.normed);
+    product(layer_.gate_up, shared_.normed, weights_.gate_up);
+  }
+
+  // branch = what the MLP adds to the residual stream.
+  void forward_down() {
+    backend_.swiglu_forward({.output = shared_.mlp_mid, .gate_up = layer_.gate_up});
+    product(shared_.branch, shared_.mlp_mid, weights_.down);
+  }
+
+  // shared gradient: in, of the residual stream after the block; out, of the one before it.
+  void backward(const LayerTensors& gradients) {
+    // MLP. The gradient of gate_up takes its place.
+    backend_.swiglu_forward({.output = shared_.mlp_mid, .gate_up = layer_.gate_up});
+    product_backward(shared_.mid_gradient, gradients.down, shared_.gradient, shared_.mlp_mid,
+                     weights_.down);
+    backend_.swiglu_backward({.gate_up_gradient = layer_.gate_up,
+                              .output_gradient = shared_.mid_gradient,
+                              .gate_up = layer_.gate_up});
+    norm(layer_.middle, layer_.middle_rms, weights_.mlp_norm);
+    product_backward(shared_.normed_gradient, gradients.gate_up, layer_.gate_up, shared_.normed,
+                     weights_.gate_up);
+    norm_backward(gradients.mlp_norm, layer_.middle, layer_.middle_rms, weights_.mlp_norm);
+
+    // Attention.
+    product_backward(shared_.mix_gradient, gradients.attention_out, shared_.gradient,
+                     layer_.attention_mix, weights_.attention_out);
+    backend_.attention_backward({.qkv_gradient = shared_.qkv_gradient,
+                                 .output_gradient = shared_.mix_gradient,
+                                 .output = layer_.attention_mix,
+                                 .log_sum_exp = layer_.log_sum_exp,
+                                 .qkv = layer_.qkv,
+                                 .sequence_offsets = batch_.sequence_offsets,
+                                 .n_heads = config_.num_attention_heads,
+                                 .n_kv_heads = config_.num_key_value_heads,
+                                 .max_sequence_length = batch_.max_sequence_length(),
+                                 .scale = attention_scale(),
+                                 .workspace = workspace_});
+    backend_.rope_backward({.qkv_gradient = shared_.qkv_gradient,
+                            .positions = batch_.positions,
+                            .table = model_.rope_table,
+                            .n_heads = config_.num_attention_heads,
+                            .n_kv_heads = config_.num_key_value_heads});
+    norm(layer_.input, layer_.input_rms, weights_.attention_norm);
+    product_backward(shared_.normed_gradient, gradients.qkv, shared_.qkv_gradient, shared_.normed,
+                     weights_.qkv);
+    norm_backward(gradients.attention_norm, layer_.input, layer_.input_rms,
+                  weights_.attention_norm);
+  }
+
+  // residual_output = branch + residual;  output = norm(residual_output).
+  void add_and_norm(Tensor residual_output, Tensor residual, Tensor inverse_rms, Tensor weight,
+                    Tensor output) {
+    backend_.rmsnorm_forward({.output = output,
+                              .residual_output = residual_output,
+                              .inverse_rms = inverse_rms,
+                              .input = shared_.branch,
+                              .residual = residual,
+                              .weight = weight,
+                              .epsilon = config_.rms_norm_eps});
+  }
+
+ private:
+  float attention_scale() const { return 1.0f / std::sqrt(static_cast<float>(config_.head_dim)); }
+
+  void product(Tensor output, Tensor input, Tensor weight) {
+    backend_.linear_forward({.output = output, .input = input, .weight = model_.linear(weight)});
+  }
+
+  void product_backward(Tensor input_gradient, Tensor weight_gradient, Tensor output_gradient,
+                        Tensor input, Tensor weight) {
+    backend_.linear_backward_weight(
+        {.weight_gradient = weight_gradient, .output_gradient = output_gradient, .input = input});
+    backend_.linear_backward_input({.input_gradient = input_gradient,
+                                    .output_gradient = output_gradient,
+                                    .weight = model_.linear(weight)});
+  }
+
+  void norm(Tensor input, Tensor inverse_rms, Tensor weight) {
+    backend_.rmsnorm_forward({.output = shared_.normed,
+                              .inverse_rms = inverse_rms,
+                              .input = input,
+                              .weight = weight,
+                              .epsilon = config_.rms_norm_eps});
+  }
+
+  // Adds the norm's gradient to the one that the residual stream carries past it.
+  void norm_backward(Tensor weight_gradient, Tensor input, Tensor inverse_rms, Tensor weight) {
+    backend_.rmsnorm_backward({.input_gradient = shared_.gradient,
+                               .weight_gradient = weight_gradient,
+                               .output_gradient = shared_.normed_gradient,
+                               .residual_gradient = shared_.gradient,
+                               .input = input,
+                               .inverse_rms = inverse_rms,
+                               .weight = weight,
+                               .workspace = workspace_});
+  }
+
+  const Model& model_;
+  const ModelConfig& config_;
+  Backend& backend_;
+  const DeviceBatch& batch_;
+  const LayerTensors weights_;
+  const Activations::Layer& layer_;
+  const Activations::Shared& shared_;
+  const Tensor workspace_;
+};
+
+void transformer_forward(const Model& model, Activations& activations, const DeviceBatch& batch) {
+  activations.use(batch.tokens());
+  const Activations::Shared& shared = activations.shared_;
+  Tensor middle;
+  for (int i = 0; i < model.config().num_hidden_layers; ++i) {
+    BlockPass block(model, activations, batch, i);
+    const Activations::Layer& layer = activations.layers_[static_cast<size_t>(i)];
+    if (i == 0) {
+      model.backend().embedding_forward(
+          {.output = layer.input, .table = model.weights.embedding(), .ids = batch.ids});
+      block.enter();
+    } else {
+      block.enter_from(middle);
+    }
+    block.forward_to_gate_up();
+    block.forward_down();
+    middle = layer.middle;
+    if (i + 1 == model.config().num_hidden_layers) {
+      block.add_and_norm(shared.final_input, middle, shared.final_rms, model.weights.final_norm(),
+                         shared.hidden);
+    }
+  }
+}
+
+void transformer_backward(const Model& model, ParameterSet& gradients, Activations& activations,
+                          const DeviceBatch& batch) {
+  CRIA_ASSERT(activations.plan().training);
+  const Activations::Shared& shared = activations.shared_;
+  Backend& backend = model.backend();
+  backend.rmsnorm_backward({.input_gradient = shared.gradient,
+                            .weight_gradient = gradients.final_norm(),
+                            .output_gradient = activations.hidden_gradient,
+                            .input = shared.final_input,
+                            .inverse_rms = shared.final_rms,
+                            .weight = model.weights.final_norm(),
+                            .workspace = activations.workspace_});
+  const bool recompute = activations.plan().recompute == Recompute::block;
+  const int last = model.config().num_hidden_layers - 1;
+  for (int i = last; i >= 0; --i) {
+    BlockPass block(model, activations, batch, i);
+    if (recompute && i != last) {  // the shared buffers still hold the last layer
+      block.enter();
+      block.forward_to_gate_up();
+    }
+    block.backward(gradients.layer(i));
+  }
+  backend.embedding_backward({.table_gradient = gradients.embedding(),
+                              .output_gradient = shared.gradient,
+                              .ids = batch.ids,
+                              .workspace = activations.workspace_});
+}
+
+}  // namespace cria
