@@ -1,0 +1,66 @@
+// The stream of rows that training reads: global, endless, the same for any number of ranks, and
+// resumable from a few integers.
+//
+// Pretraining joins documents into rows of exactly max_length tokens. Fine-tuning packs whole
+// examples into rows of up to max_length tokens (next fit), each a sequence of its own. Which
+// source comes next, and the order within a source in each epoch, are functions of (seed, purpose,
+// draw or epoch) alone.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "cria/data/data_path.h"
+#include "cria/data/example.h"
+#include "cria/data/example_builder.h"
+#include "cria/text/tokenizer.h"
+
+namespace cria {
+
+// Sequences that fill one row of up to max_length tokens; one example where packing is off.
+using Row = std::vector<Example>;
+
+class TrainingData {
+ public:
+  virtual ~TrainingData() = default;
+
+  virtual std::vector<Row> next(int64_t rows) = 0;
+  virtual std::vector<int64_t> cursor() const = 0;
+  // Continues where cursor() was taken; a cursor of other sources is an input Error.
+  virtual void seek(std::span<const int64_t> cursor) = 0;
+  // How many rows that many epochs give. An epoch is as many tokens (pretraining) or examples
+  // (fine-tuning) as all sources hold together, whatever share of it each source gets.
+  virtual int64_t rows_in_epochs(double epochs) const = 0;
+  // One line per source: examples, tokens, epochs so far, dropped, truncated, skipped.
+  virtual std::string report() const = 0;
+};
+
+struct DataOptions {
+  std::vector<DataPath> train;
+  bool shuffle = true;
+  int64_t max_length = 4096;
+  bool packing = true;             // fine-tuning; pretraining always packs
+  std::string over_long = "drop";  // or truncate; fine-tuning
+  bool skip_bad_lines = false;
+  uint64_t seed = 0;
+  Targets targets = Targets::all;
+  std::optional<std::string> separator;  // plain prompt/completion form instead of the chat format
+};
+
+std::unique_ptr<TrainingData> make_pretraining_data(const DataOptions& options,
+                                                    const Tokenizer& tokenizer);
+std::unique_ptr<TrainingData> make_sft_data(const DataOptions& options, const Tokenizer& tokenizer);
+
+// All rows of the files in `eval` once, in order; of `options`, only what shapes rows counts. The
+// last row of pretraining may be shorter than max_length.
+std::vector<Row> pretraining_evaluation_rows(const std::vector<DataPath>& eval,
+                                             const DataOptions& options,
+                                             const Tokenizer& tokenizer);
+std::vector<Row> sft_evaluation_rows(const std::vector<DataPath>& eval, const DataOptions& options,
+                                     const Tokenizer& tokenizer);
+
+}  // namespace cria
