@@ -5,6 +5,7 @@
 // compared with labels[i] (so labels[0] is never used). kNoLabel carries no loss.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
