@@ -1,5 +1,6 @@
 #include "cria/model/transformer.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace cria {

@@ -1,0 +1,45 @@
+// cria: one binary, one subcommand for each thing it does.
+#include <cstdio>
+#include <exception>
+
+#include "cria/core/error.h"
+#include "cria/io/file.h"
+
+#include "trainers/commands/commands.h"
+
+namespace {
+
+int report(const std::exception& exception, int exit_code) {
+  fmt::print(stderr, "error: {}\n", exception.what());
+  return exit_code;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  using namespace cria;
+  CLI::App app{"cria: train Llama-2-style models, from a random start to an aligned chat model"};
+  app.require_subcommand(1);
+  add_tokenizer_command(app);
+  add_tokenize_command(app);
+  add_init_command(app);
+  add_pretrain_command(app);
+  add_sft_command(app);
+  add_generate_command(app);
+  add_score_command(app);
+  add_eval_command(app);
+  add_inspect_command(app);
+  try {
+    ignore_file_size_signal();
+    app.parse(argc, argv);
+  } catch (const CLI::Success& success) {  // --help
+    return app.exit(success);
+  } catch (const CLI::ParseError& parse_error) {
+    return report(parse_error, 2);
+  } catch (const Error& error) {
+    return report(error, error.exit_code());
+  } catch (const std::exception& exception) {
+    return report(exception, 1);
+  }
+  return 0;
+}
