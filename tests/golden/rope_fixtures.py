@@ -11,7 +11,7 @@ POSITIONS = [0, 1, 2, 3, 17, 100, 511, 512, 1000, 2047, 2048, 3001, 4094, 4095]
 
 
 def make(directory):
-    tensors = {"positions": torch.tensor(POSITIONS, dtype=torch.int32)}
+    tensors = {"positions": torch.tensor(POSITIONS, dtype=torch.float32)}
     for head_dim, theta in SHAPES:
         config = LlamaConfig(
             hidden_size=head_dim, num_attention_heads=1, head_dim=head_dim,

@@ -1,0 +1,61 @@
+"""Makes every fixture of this folder. The same bytes on every run and machine with the versions of
+requirements.txt: seeds are fixed, one thread computes, and libraries are told to take the code path
+that every x86-64 processor has.
+
+    python tests/golden/make_golden.py
+"""
+
+import os
+
+os.environ.update(
+    ATEN_CPU_CAPABILITY="default",
+    MKL_CBWR="COMPATIBLE",
+    ONEDNN_MAX_CPU_ISA="SSE41",
+    
+    
+    HF_HUB_OFFLINE="1",
+)
+
+import importlib.metadata
+import platform
+from pathlib import Path
+
+import torch
+import transformers
+
+import gradient_fixtures
+import model_fixtures
+import rope_fixtures
+import sft_fixture
+import tokenizer_fixtures
+from fixture_files import sha256, write_json
+
+PACKAGES = ["numpy", "protobuf", "safetensors", "sentencepiece", "tokenizers", "torch", "transformers"]
+NOT_MADE_HERE = {"manifest.json", "written_checksums.json", "requirements.txt", "README.md"}
+
+
+def write_manifest(directory):
+    files = {
+        str(path.relative_to(directory)): sha256(path)
+        for path in sorted(directory.rglob("*"))
+        if path.is_file() and path.suffix not in {".py", ".pyc"} and path.name not in NOT_MADE_HERE
+    }
+    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
+    write_json(
+        directory / "manifest.json",
+        {"files": files, "versions": {"python": platform.python_version(), **versions}},
+    )
+
+
+def main():
+    torch.set_num_threads(1)
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    directory = Path(__file__).resolve().parent
+    for fixtures in (tokenizer_fixtures, rope_fixtures, model_fixtures, gradient_fixtures, sft_fixture):
+        fixtures.make(directory)
+    write_manifest(directory)
+
+
+if __name__ == "__main__":
+    main()
