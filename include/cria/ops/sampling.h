@@ -4,7 +4,10 @@
 //   its cumulative sum in the order of token ids at uniform(seed, token_sampling, example,
 //   position). temperature 0 is greedy: the largest logit, the lowest id at a tie. logprob = log
 //   softmax(logits / temperature)[token], before any restriction (at temperature 1 if greedy).
-// fp32 throughout. A row's token depends on that row and its key alone.
+// Ties at either restriction keep the lowest ids; top_p counts the probability among what top_k
+// left, as Hugging Face does. fp32, sums over the vocabulary in double across blocks. A row's token
+// depends on that row and its key alone. A row with a NaN or +inf gives token 0 and logprob NaN;
+// -inf forbids a token.
 #pragma once
 
 #include "cria/core/tensor.h"

@@ -1,0 +1,56 @@
+#include "cria/core/parallel.h"
+
+#include "cpu_ops.h"
+
+namespace cria::cpu {
+
+namespace {
+
+// Turns the query and key heads of every row by `direction` (1 or -1) times their angle.
+void rotate(Tensor qkv, Tensor positions_tensor, Tensor table_tensor, int n_heads, int n_kv_heads,
+            float direction) {
+  const int64_t tokens = qkv.shape[0];
+  const int64_t columns = qkv.shape[1];
+  const int64_t head_dim = table_tensor.shape[1];
+  const int64_t half = head_dim / 2;
+  const int64_t rotated = (n_heads + n_kv_heads) * head_dim;
+  CRIA_ASSERT(head_dim % 2 == 0 && columns == rotated + n_kv_heads * head_dim);
+  const int32_t* positions = positions_tensor.as<int32_t>();
+  for (int64_t t = 0; t < tokens; ++t) {
+    CRIA_ASSERT(positions[t] >= 0 && positions[t] < table_tensor.shape[0]);
+  }
+  const float* table = table_tensor.as<float>();
+
+  visit_dtype(qkv.dtype, [&]<typename T>() {
+    T* rows = qkv.as<T>();
+    parallel_for(tokens, 16, [&](int64_t begin, int64_t end) {
+      for (int64_t t = begin; t < end; ++t) {
+        const float* cosine = table + positions[t] * head_dim;
+        const float* sine = cosine + half;
+        T* row = rows + t * columns;
+        for (T* head = row; head < row + rotated; head += head_dim) {
+#pragma omp simd
+          for (int64_t i = 0; i < half; ++i) {
+            const float x1 = static_cast<float>(head[i]);
+            const float x2 = static_cast<float>(head[half + i]);
+            const float turn = direction * sine[i];
+            head[i] = T(x1 * cosine[i] - x2 * turn);
+            head[half + i] = T(x2 * cosine[i] + x1 * turn);
+          }
+        }
+      }
+    });
+  });
+}
+
+}  // namespace
+
+void rope_forward(const RopeForward& args) {
+  rotate(args.qkv, args.positions, args.table, args.n_heads, args.n_kv_heads, 1.0f);
+}
+
+void rope_backward(const RopeBackward& args) {
+  rotate(args.qkv_gradient, args.positions, args.table, args.n_heads, args.n_kv_heads, -1.0f);
+}
+
+}  // namespace cria::cpu
