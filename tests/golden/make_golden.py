@@ -11,8 +11,6 @@ os.environ.update(
     ATEN_CPU_CAPABILITY="default",
     MKL_CBWR="COMPATIBLE",
     ONEDNN_MAX_CPU_ISA="SSE41",
-    
-    
     HF_HUB_OFFLINE="1",
 )
 

@@ -1,8 +1,10 @@
 """models/NAME: Hugging Face directories; expected/NAME.safetensors: what they compute.
 
 Every file in expected/ holds, for the sequences of sequences.json one after the other,
-  transformers_fp32, transformers_bf16, truth   fp32 each
-log-probabilities of tokens 2..T of each sequence, or for the reward model the score at each token.
+log-probabilities of tokens 2..T of each sequence, or for the reward model the score at each token:
+  truth                                 in double precision
+  stored_in_bf16                        in double precision, with tensors rounded to bf16 in between
+  transformers_fp32, transformers_bf16  as transformers computes them
 """
 
 import json
@@ -127,10 +129,10 @@ def transformers_outputs(model, sequences):
 
 
 @torch.no_grad()
-def true_outputs(model, sequences):
+def reference_outputs(model, sequences, store):
     compute = reference_llama.token_scores if hasattr(model, "score") else reference_llama.token_logprobs
-    weights = reference_llama.weights_of(model)
-    return torch.cat([compute(model.config, weights, ids) for ids in sequences])
+    weights = {name: store(weight) for name, weight in reference_llama.weights_of(model).items()}
+    return torch.cat([compute(model.config, weights, ids, store) for ids in sequences])
 
 
 def make(directory):
@@ -141,18 +143,18 @@ def make(directory):
         model_directory = directory / "models" / golden.name
         save(golden, build(golden, 100 + seed), model_directory)
         model = load(model_directory, torch.float32)
-        truth = true_outputs(model, sequences)
-        fp32 = transformers_outputs(model, sequences)
-        bf16 = transformers_outputs(load(model_directory, torch.bfloat16), sequences)
-        error32 = (fp32.double() - truth).abs().max().item()
-        error16 = (bf16.double() - truth).abs()
-        assert error32 < 1e-5, (golden.name, error32)
-        print(
-            f"{golden.name}: mean {truth.mean():.3f}, deviation {truth.std():.3f}; transformers off by at most "
-            f"{error32:.1e} in fp32, {error16.max():.1e} in bf16 (root mean square "
-            f"{error16.pow(2).mean().sqrt():.1e})"
-        )
+        truth = reference_outputs(model, sequences, reference_llama.exactly)
+        outputs = {
+            "transformers_fp32": transformers_outputs(model, sequences),
+            "transformers_bf16": transformers_outputs(load(model_directory, torch.bfloat16), sequences),
+            "stored_in_bf16": reference_outputs(model, sequences, reference_llama.in_bf16),
+        }
+        print(f"{golden.name}: mean {truth.mean():.3f}, deviation {truth.std():.3f}")
+        for name, values in outputs.items():
+            error = values.double() - truth
+            print(f"  {name}: off by {error.abs().max():.1e}, root mean square {error.pow(2).mean().sqrt():.1e}")
+        assert (outputs["transformers_fp32"].double() - truth).abs().max() < 1e-5, golden.name
         save_file(
-            {"transformers_fp32": fp32, "transformers_bf16": bf16, "truth": truth.float()},
+            {"truth": truth.float(), **{name: values.float() for name, values in outputs.items()}},
             directory / "expected" / f"{golden.name}.safetensors",
         )
