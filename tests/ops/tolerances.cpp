@@ -42,9 +42,38 @@ const std::map<std::string, Row>& table() {
       {"rope_round_trip", {{90 * kEps32, kEps32}, {10 * kEps16, kEps16}}},
       // e^x within 4 eps, the sigmoid two more, two products; sigmoids below 1e-38 come out as 0.
       {"swiglu_forward", {{1e-37, 10 * kEps32}, {1e-37, kEps16 + 10 * kEps32}}},
+      // Decay and update of weights of at most 5 at learning rate 0.01: an update of at most 0.01 *
+      // 20 with ten roundings; then two roundings of the weight.
+      {"adamw_parameters", {{4 * kEps32, 3 * kEps32}, {0, 0}}},
+      // Two products of at most 2 and their sum, each rounded. bf16 moments are rounded to either
+      // neighbour: up to a whole unit in the last place.
+      {"adamw_moments", {{8 * kEps32, kEps32}, {8 * kEps32, 2 * kEps16}}},
+      // A chunk of 4,096 in 8 partial sums or more: 512 additions in sequence, 3 across, 2 more.
+      {"sum_of_squares", {{0, 520 * kEps32}, {0, 520 * kEps32}}},
+      // Differences of logits over temperatures up to 40 with two roundings; e^x within 4 eps and
+      // blocks of 256 terms make the logarithm of the sum wrong by 262 eps at most.
+      {"sampling_logprob", {{350 * kEps32, 2 * kEps32}, {0, 0}}},
       // As forward; 1 + x (1 - s) cancels where it is off by (7 |x| + 4) eps: |x|, |up|, |dy| <=
       // 4.5 give 36 eps times 20.
       {"swiglu_backward", {{750 * kEps32, 10 * kEps32}, {750 * kEps32, kEps16 + 10 * kEps32}}},
+      // Times the number of terms K; terms of scale 1. Partial sums grow as the root of their
+      // number and each addition rounds one, so the errors walk to about 0.4 K eps; the largest of
+      // 10^5 elements is 5 times that; doubled. bf16: products are exact, then the rounding.
+      {"linear", {{4 * kEps32, 0}, {4 * kEps32, kEps16}}},
+      {"score_head", {{4 * kEps32, 0}, {4 * kEps32, kEps16}}},
+      // Logits: as linear with d <= 64 terms of scale 2 / sqrt d, at temperature 0.7: 92 eps; minus
+      // the largest and over the temperature, three roundings of at most 16: z is off by 140 eps.
+      // The target's z and the sum are each off by that, the exponentials and their sum by 20
+      // more; then the rounding. Logits are fp32 in bf16 models too.
+      {"token_logprob", {{300 * kEps32, kEps32}, {300 * kEps32, kEps32}}},
+      // The spread of log p is about 2, so 2 * 140 eps from z; the sums by 20 eps of at most 8.
+      {"token_entropy", {{450 * kEps32, kEps32}, {450 * kEps32, kEps32}}},
+      // In units of the sum of the terms' magnitudes. p is off by 300 eps of itself, 1 - p by twice
+      // that where p is at most 2/3; the sum over 320 or fewer terms by 320 eps at worst. bf16: dz
+      // rounds, then the result.
+      {"token_logprob_gradient", {{1024 * kEps32, 0}, {2 * kEps16 + 1024 * kEps32, 0}}},
+      // In the same units: a gradient kept in bf16 rounds after each of at most three chunks.
+      {"token_head_gradient_storage", {{0, 0}, {3 * kEps16, 0}}},
   };
   return rows;
 }
