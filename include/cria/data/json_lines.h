@@ -11,13 +11,15 @@
 
 namespace cria {
 
+class InputFile;
+
 // Lines of a file without their newline, unpacked on the way when the file is gzipped.
 class LineReader {
  public:
   static constexpr size_t kMaxLineBytes = size_t{64} << 20;
 
-  // Throws an input Error when the file cannot be opened or its name ends in .gz and it is not
-  // gzipped.
+  // Throws an input Error when the file cannot be opened, or when its name ends in .gz and it is
+  // not gzipped.
   explicit LineReader(const std::string& path, size_t max_line_bytes = kMaxLineBytes);
   LineReader(LineReader&&) noexcept;
   LineReader& operator=(LineReader&&) noexcept;
@@ -25,14 +27,21 @@ class LineReader {
 
   // False at the end of the file. A read error or a truncated gzip stream is an input Error.
   bool next(std::string& line);
-  // The line just read was longer than max_line_bytes and only its front was kept.
-  bool line_too_long() const;
-  int64_t line_number() const;  // of the line just read, from 1
-  std::string where() const;    // FILE:LINE
+  bool line_too_long() const { return too_long_; }  // only the front of the line was kept
+  size_t max_line_bytes() const { return max_line_bytes_; }
+  int64_t line_number() const { return line_number_; }  // of the line just read, from 1
+  std::string where() const;                            // FILE:LINE
 
  private:
-  struct Implementation;
-  std::unique_ptr<Implementation> implementation_;
+  bool refill();
+
+  std::string path_;
+  size_t max_line_bytes_;
+  std::unique_ptr<InputFile> file_;
+  std::string buffer_;
+  size_t position_ = 0;  // in the buffer
+  int64_t line_number_ = 0;
+  bool too_long_ = false;
 };
 
 // Blank lines are passed over. Bad lines (no JSON, no UTF-8, too long) are input Errors, or with

@@ -1,21 +1,24 @@
 // Records: what one line of a data file says, whichever of the known forms it has.
 //
-//   {"text"}                                    Text
 //   {"messages": [{"role", "content"}]}         Dialogue, every answer a target
-//   {"prompt", "completion"} of strings         Completion; Anthropic's strings give a Dialogue
-//   {"prompt", "completion"} of message lists   Dialogue, the completion's answers the targets
-//   {"instruction", "input"?, "output"}         Completion: prompt = instruction [\n input]
-//   {"conversations": [{"from", "value"}]}      Dialogue; human or user, gpt or assistant, system
-//   {"question", "answer"}                      Completion
+//   {"conversations": [{"from", "value"}]}      the same; from: human, user, gpt, assistant, system
 //   {"input_ids", "labels"?}                    Tokens
+//   {"prompt", "completion"} of message lists   Dialogue, the completion's answers the targets
+//   {"prompt", "completion"} of strings         Completion; Dialogue where the prompt is
+//   Anthropic's
+//                                               "\n\nHuman: …\n\nAssistant:"
+//   {"instruction", "input"?, "output"}         Completion of instruction, newline, input
+//   {"question", "answer"}                      Completion
+//   {"text"}                                    Text; fine-tuning reads Anthropic's as a Dialogue
 //
-// The first of these whose fields are there decides; other fields (sources, categories, ids) are
+// The first of these whose fields are all there decides; other fields (source, category, id) are
 // left alone. A missing field or a wrong type is an input Error naming file, line and field.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -62,18 +65,15 @@ class RecordReader {
   explicit RecordReader(const std::string& path, bool skip_bad_lines = false);
 
   bool next(Record& record);  // false at the end
-  // As JsonLines: for a record that turns out wrong later on.
+  // For a record that turns out wrong later on: as JsonLines; a text file has no lines to skip.
   void reject(const Error& error);
-  int64_t skipped() const { return skipped_; }
-  const std::string& first_skipped() const { return first_skipped_; }
+  int64_t skipped() const { return lines_ ? lines_->skipped() : 0; }
+  std::string first_skipped() const { return lines_ ? lines_->first_skipped() : std::string(); }
 
  private:
   std::string path_;
-  bool skip_bad_lines_;
-  std::vector<JsonLines> lines_;  // one, or none for a text file
+  std::optional<JsonLines> lines_;  // none for a text file
   bool text_read_ = false;
-  int64_t skipped_ = 0;
-  std::string first_skipped_;
 };
 
 // Every text of a record, in order: what a tokenizer learns from.

@@ -1,0 +1,141 @@
+#include "mixed_data.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "cria/core/error.h"
+
+namespace cria {
+
+namespace {
+
+bool left_out(const Source& source) { return source.path.weight == 0; }
+
+// Shares by which items are drawn: items of n tokens on average are drawn n times less often where
+// weights are shares of tokens.
+std::vector<double> shares_of(const std::vector<Source>& sources, bool by_tokens) {
+  std::vector<double> shares;
+  for (const Source& source : sources) {
+    const auto items = static_cast<double>(source.counts.examples);
+    const auto tokens = static_cast<double>(source.counts.tokens);
+    const double mean = items > 0 ? tokens / items : 1.0;
+    shares.push_back(by_tokens ? source.path.weight / mean : source.path.weight);
+  }
+  return shares;
+}
+
+std::vector<int64_t> item_counts(const std::vector<Source>& sources) {
+  std::vector<int64_t> counts;
+  for (const Source& source : sources) counts.push_back(source.counts.examples);
+  return counts;
+}
+
+// "; 3 dropped as too long; 1 bad line skipped (first: …)"
+std::string losses(const ExampleCounts& counts) {
+  std::string text;
+  if (counts.dropped > 0) text += fmt::format("; {} dropped as too long", counts.dropped);
+  if (counts.truncated > 0) text += fmt::format("; {} cut to max_length", counts.truncated);
+  if (counts.empty > 0) text += fmt::format("; {} with nothing to learn left out", counts.empty);
+  if (counts.skipped > 0) {
+    text += fmt::format("; {} bad lines skipped (first: {})", counts.skipped, counts.first_skipped);
+  }
+  return text;
+}
+
+}  // namespace
+
+std::vector<Source> read_sources(const DataOptions& options,
+                                 const std::function<void(size_t, Source&)>& read) {
+  if (options.train.empty()) throw input_error("data.train", "no files");
+  std::vector<Source> sources;
+  for (const DataPath& path : options.train) {
+    if (!std::isfinite(path.weight) || path.weight < 0) {
+      throw input_error(fmt::format("data.train[{}].weight", sources.size()),
+                        fmt::format("{} is no weight", path.weight),
+                        "set a number from 0 (leave the file out) upwards");
+    }
+    sources.push_back({.path = path, .counts = {}});
+  }
+  if (std::all_of(sources.begin(), sources.end(), left_out)) {
+    throw input_error("data.train", "every weight is 0", "give at least one file a weight");
+  }
+  for (size_t i = 0; i < sources.size(); ++i) {
+    if (left_out(sources[i])) continue;
+    read(i, sources[i]);
+    check_not_empty({sources[i]}, fmt::format("data.train[{}]", i));
+  }
+  return sources;
+}
+
+ExampleOptions example_options(const DataOptions& options) {
+  if (options.max_length < 2) {
+    throw input_error("data.max_length", fmt::format("{} is too short", options.max_length),
+                      "a row needs two tokens at least");
+  }
+  return {.max_length = options.max_length,
+          .over_long = parse_over_long(options.over_long, "data.over_long"),
+          .targets = options.targets,
+          .separator = options.separator};
+}
+
+void check_not_empty(const std::vector<Source>& sources, const std::string& key) {
+  std::string what;
+  for (const Source& source : sources) {
+    if (source.counts.examples > 0) return;
+    what += source.path.path + " holds nothing to learn" + losses(source.counts) + " ";
+  }
+  while (what.ends_with(' ')) what.pop_back();
+  throw input_error(key, what.empty() ? "no files" : what);
+}
+
+MixedData::MixedData(std::vector<Source> sources, const DataOptions& options, bool by_tokens)
+    : sources_(std::move(sources)),
+      mixture_(item_counts(sources_), shares_of(sources_, by_tokens), options.shuffle,
+               options.seed) {}
+
+int64_t MixedData::total_items() const {
+  int64_t items = 0;
+  for (const Source& source : sources_) items += source.counts.examples;
+  return items;
+}
+
+int64_t MixedData::total_tokens() const {
+  int64_t tokens = 0;
+  for (const Source& source : sources_) tokens += source.counts.tokens;
+  return tokens;
+}
+
+void MixedData::check_cursor(std::span<const int64_t> cursor, size_t own) const {
+  bool sound = cursor.size() == 1 + own + sources_.size() && cursor[0] == fingerprint() &&
+               std::all_of(cursor.begin(), cursor.end(), [](int64_t n) { return n >= 0; });
+  for (size_t i = 0; sound && i < sources_.size(); ++i) {
+    sound = !left_out(sources_[i]) || cursor[1 + own + i] == 0;
+  }
+  if (sound) return;
+  throw input_error("data.train", "the checkpoint was made with other data",
+                    "resume with the same files and lengths, or start a new run");
+}
+
+std::string MixedData::report() const {
+  std::string lines;
+  for (size_t i = 0; i < sources_.size(); ++i) {
+    const auto& [path, counts] = sources_[i];
+    if (!lines.empty()) lines += '\n';
+    if (left_out(sources_[i])) {
+      lines += fmt::format("{}: left out (weight 0)", path.path);
+      continue;
+    }
+    const int64_t taken = mixture_.taken()[i];
+    const int64_t epoch = taken / counts.examples;
+    int64_t seen = epoch * counts.tokens;
+    const std::vector<int64_t>& order = mixture_.order(i, epoch);
+    for (int64_t at = 0; at < taken % counts.examples; ++at) seen += item_tokens(i, order[at]);
+    lines += fmt::format("{}: {} examples, {} tokens; so far {} tokens, {:.2f} epochs{}", path.path,
+                         counts.examples, counts.tokens, seen,
+                         static_cast<double>(taken) / static_cast<double>(counts.examples),
+                         losses(counts));
+  }
+  return lines;
+}
+
+}  // namespace cria

@@ -1,0 +1,50 @@
+// What pretraining and fine-tuning data share: sources, their mixture and the report on them.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "cria/data/training_data.h"
+
+#include "mixture.h"
+
+namespace cria {
+
+struct Source {
+  DataPath path;
+  ExampleCounts counts;
+};
+
+// Checks paths and weights of data.train, and reads every file that is not left out with
+// read(index, source), which fills in the counts.
+std::vector<Source> read_sources(const DataOptions& options,
+                                 const std::function<void(size_t, Source&)>& read);
+
+// Checks max_length and over_long.
+ExampleOptions example_options(const DataOptions& options);
+
+// No tokens to learn in any of the files: an input Error that says what became of their lines.
+void check_not_empty(const std::vector<Source>& sources, const std::string& key);
+
+class MixedData : public TrainingData {
+ public:
+  std::string report() const override;
+
+ protected:
+  // `by_tokens`: weights are shares of tokens, not of items.
+  MixedData(std::vector<Source> sources, const DataOptions& options, bool by_tokens);
+
+  virtual int64_t item_tokens(size_t source, int64_t item) const = 0;
+
+  int64_t total_items() const;   // of the sources that are not left out
+  int64_t total_tokens() const;  // likewise
+  // What cursors start with, so that a cursor of other data is noticed.
+  int64_t fingerprint() const { return total_tokens(); }
+  void check_cursor(std::span<const int64_t> cursor, size_t own) const;
+
+  std::vector<Source> sources_;
+  mutable Mixture mixture_;  // keeps the orders that it has worked out
+};
+
+}  // namespace cria

@@ -1,0 +1,113 @@
+// Whole examples packed into rows of up to max_length tokens by next fit, in the order in which the
+// mixture gives them: an example that does not fit any more starts the next row.
+#include <cmath>
+
+#include "cria/core/error.h"
+
+#include "mixed_data.h"
+
+namespace cria {
+
+namespace {
+
+class SftData : public MixedData {
+ public:
+  SftData(std::vector<Source> sources, std::vector<std::vector<Example>> examples,
+          const DataOptions& options)
+      : MixedData(std::move(sources), options, /*by_tokens=*/false),
+        examples_(std::move(examples)),
+        max_length_(options.max_length),
+        packing_(options.packing) {}
+
+  std::vector<Row> next(int64_t rows) override {
+    std::vector<Row> result(static_cast<size_t>(rows));
+    for (Row& row : result) {
+      fill_row(mixture_, [&](const Mixture::Draw& draw) {
+        row.push_back(examples_[draw.source][draw.item]);
+        return true;
+      });
+    }
+    return result;
+  }
+
+  std::vector<int64_t> cursor() const override {
+    std::vector<int64_t> cursor = {fingerprint()};
+    cursor.insert(cursor.end(), mixture_.taken().begin(), mixture_.taken().end());
+    return cursor;
+  }
+
+  void seek(std::span<const int64_t> cursor) override {
+    check_cursor(cursor, 0);
+    mixture_.seek(cursor.subspan(1));
+  }
+
+  // Goes through the examples from the start, for how they fall into rows depends on their order.
+  int64_t rows_in_epochs(double epochs) const override {
+    int64_t left = std::llround(epochs * static_cast<double>(total_items()));
+    Mixture mixture = mixture_;
+    mixture.seek(std::vector<int64_t>(sources_.size(), 0));
+    int64_t rows = 0;
+    for (; left > 0; ++rows) fill_row(mixture, [&](const Mixture::Draw&) { return --left > 0; });
+    return rows;
+  }
+
+ private:
+  int64_t item_tokens(size_t source, int64_t item) const override {
+    return static_cast<int64_t>(examples_[source][item].ids.size());
+  }
+
+  // Takes the draws of one row; visit(draw) says whether to go on.
+  template <typename Visit>
+  void fill_row(Mixture& mixture, const Visit& visit) const {
+    for (int64_t used = 0;;) {
+      const Mixture::Draw draw = mixture.peek();
+      const int64_t tokens = item_tokens(draw.source, draw.item);
+      if (used > 0 && (!packing_ || used + tokens > max_length_)) return;
+      mixture.take();
+      used += tokens;
+      if (!visit(draw)) return;
+    }
+  }
+
+  std::vector<std::vector<Example>> examples_;  // by source
+  int64_t max_length_;
+  bool packing_;
+};
+
+}  // namespace
+
+std::unique_ptr<TrainingData> make_sft_data(const DataOptions& options,
+                                            const Tokenizer& tokenizer) {
+  const ExampleOptions form = example_options(options);
+  std::vector<std::vector<Example>> examples(options.train.size());
+  std::vector<Source> sources = read_sources(options, [&](size_t i, Source& source) {
+    examples[i] = read_fine_tuning_examples(source.path.path, form, options.skip_bad_lines,
+                                            tokenizer, source.counts);
+  });
+  return std::make_unique<SftData>(std::move(sources), std::move(examples), options);
+}
+
+std::vector<Row> sft_evaluation_rows(const std::vector<DataPath>& eval, const DataOptions& options,
+                                     const Tokenizer& tokenizer) {
+  std::vector<Row> rows;
+  std::vector<Source> sources;
+  int64_t used = options.max_length;  // of the last row
+  for (const DataPath& path : eval) {
+    Source& source = sources.emplace_back(Source{.path = path, .counts = {}});
+    for (Example& example :
+         read_fine_tuning_examples(path.path, example_options(options), options.skip_bad_lines,
+                                   tokenizer, source.counts)) {
+      const auto tokens = static_cast<int64_t>(example.ids.size());
+      if (!options.packing || used + tokens > options.max_length) {
+        rows.emplace_back();
+        used = 0;
+      }
+      rows.back().push_back(std::move(example));
+      used += tokens;
+    }
+  }
+  check_not_empty(sources, "data.eval");
+  return rows;
+}
+
+}  // namespace cria
