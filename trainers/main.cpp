@@ -2,6 +2,8 @@
 #include <cstdio>
 #include <exception>
 
+#include <spdlog/spdlog.h>
+
 #include "cria/core/error.h"
 #include "cria/io/file.h"
 
@@ -31,9 +33,12 @@ int main(int argc, char** argv) {
   add_inspect_command(app);
   try {
     ignore_file_size_signal();
+    spdlog::set_pattern("%H:%M:%S %v");
     app.parse(argc, argv);
   } catch (const CLI::Success& success) {  // --help
     return app.exit(success);
+  } catch (const CLI::RuntimeError& ended) {  // a run stopped by a signal: its exit code
+    return ended.get_exit_code();
   } catch (const CLI::ParseError& parse_error) {
     return report(parse_error, 2);
   } catch (const Error& error) {

@@ -1,0 +1,38 @@
+// What makes one trainer differ from another: how a micro-batch becomes gradients and figures. The
+// train loop does the rest.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "cria/data/training_data.h"
+#include "cria/dist/communicator.h"
+
+#include "trainers/learner.h"
+#include "trainers/micro_batches.h"
+
+namespace cria {
+
+// Named figures of a step or an evaluation, in the order in which they are shown; "loss" first.
+using Figures = std::vector<std::pair<std::string, double>>;
+
+enum class PassKind { training, evaluation };
+
+class Objective {
+ public:
+  virtual ~Objective() = default;
+
+  // The groups that the rows of a step hold.
+  virtual std::vector<Group> groups(std::vector<Row> rows) const = 0;
+
+  // Sees the whole global batch first: normalisers come from it, so that no rank has to ask
+  // another.
+  virtual void begin(std::span<const Group> batch) = 0;
+  // One pass; when training, adds to the learner's gradients.
+  virtual void pass(Learner& learner, const MicroBatch& micro, PassKind kind) = 0;
+  // Figures over all ranks.
+  virtual Figures end(Communicator& communicator) = 0;
+};
+
+}  // namespace cria

@@ -1,0 +1,31 @@
+#include "trainers/signals.h"
+
+#include <csignal>
+
+namespace cria {
+
+namespace {
+
+volatile std::sig_atomic_t received = 0;
+
+void note(int signal) {
+  if (received == SIGINT && signal == SIGINT) {
+    std::signal(SIGINT, SIG_DFL);
+    std::raise(SIGINT);
+  }
+  received = signal;
+}
+
+}  // namespace
+
+void install_stop_signals() {
+  struct sigaction action = {};
+  action.sa_handler = note;
+  action.sa_flags = SA_RESTART;
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+}
+
+int stop_signal() { return received; }
+
+}  // namespace cria
