@@ -31,6 +31,7 @@ int main(int argc, char** argv) {
   add_score_command(app);
   add_eval_command(app);
   add_inspect_command(app);
+  add_demo_data_command(app);
   try {
     ignore_file_size_signal();
     spdlog::set_pattern("%H:%M:%S %v");

@@ -15,5 +15,6 @@ void add_generate_command(CLI::App& app);
 void add_score_command(CLI::App& app);
 void add_eval_command(CLI::App& app);
 void add_inspect_command(CLI::App& app);
+void add_demo_data_command(CLI::App& app);
 
 }  // namespace cria

@@ -1,0 +1,84 @@
+# cria: `make demo` and `make test` do everything on a fresh Debian 12 machine, set-up included.
+.DEFAULT_GOAL := help
+.PHONY: help setup build test demo bench golden format lint sanitize fuzz clean
+
+BUILD ?= build
+CMAKE_ARGS ?=
+JOBS ?= $(shell nproc)
+# Tests of several processes and threads on few cores.
+TEST_JOBS ?= 1
+
+# What the build and the tests need, as Debian packages.
+PACKAGES := g++ cmake ninja-build ccache mold pkg-config \
+  libdnnl-dev libsentencepiece-dev nlohmann-json3-dev libyaml-cpp-dev libcli11-dev libspdlog-dev libfmt-dev \
+  zlib1g-dev libgtest-dev libbenchmark-dev
+LINT_PACKAGES := clang-format clang-tidy libomp-dev
+FUZZ_PACKAGES := clang libclang-rt-14-dev
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# $(call install,PACKAGES): installs what is missing, or prints the line that would.
+define install
+	@missing=$$(for p in $(1); do dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done | tr '\n' ' '); \
+	if [ -n "$$missing" ]; then \
+	  if [ "$$(id -u)" = 0 ]; then run=; elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then run=sudo; \
+	  else echo "missing packages; run: sudo apt-get install -y --no-install-recommends $$missing"; exit 1; fi; \
+	  echo "installing $$missing"; \
+	  $$run apt-get update -q >/dev/null && \
+	  DEBIAN_FRONTEND=noninteractive $$run apt-get install -q -y --no-install-recommends $$missing >/dev/null; \
+	fi
+endef
+
+setup: ## install missing Debian packages
+	$(call install,$(PACKAGES))
+
+build: setup ## build/cria
+	@cmake -S . -B $(BUILD) -G Ninja -DCRIA_TESTS=OFF $(CMAKE_ARGS) >/dev/null
+	@cmake --build $(BUILD) -j $(JOBS) --target cria
+
+test: setup ## build and run all tests
+	@cmake -S . -B $(BUILD) -G Ninja -DCRIA_TESTS=ON $(CMAKE_ARGS) >/dev/null
+	@cmake --build $(BUILD) -j $(JOBS)
+	@ctest --test-dir $(BUILD) --output-on-failure -j $(TEST_JOBS)
+
+demo: build ## tokenizer, pretraining, fine-tuning and questions answered, in minutes on a CPU
+	@configs/demo/demo.sh $(BUILD)/cria
+
+bench: setup ## benchmarks, into the terminal
+	@cmake -S . -B $(BUILD) -G Ninja -DCRIA_BENCHMARKS=ON $(CMAKE_ARGS) >/dev/null
+	@cmake --build $(BUILD) -j $(JOBS)
+	@for b in $(BUILD)/bench_*; do [ -x $$b ] && [ -f $$b ] && $$b || exit 1; done
+
+golden: ## make the golden fixtures again, with PyTorch and transformers from PyPI
+	@python3 -m venv build/venv-golden
+	@build/venv-golden/bin/pip install -q -r tests/golden/requirements.txt
+	@build/venv-golden/bin/python tests/golden/make_golden.py
+
+SOURCES = $(shell git ls-files '*.cpp' '*.h' '*.cu' '*.cuh')
+
+format: ## clang-format every source
+	$(call install,$(LINT_PACKAGES))
+	@clang-format -i $(SOURCES)
+
+lint: setup ## formatting as it should be, clang-tidy without a finding
+	$(call install,$(LINT_PACKAGES))
+	@clang-format --dry-run -Werror $(SOURCES)
+	@cmake -S . -B $(BUILD) -G Ninja -DCRIA_TESTS=ON $(CMAKE_ARGS) >/dev/null
+	@git ls-files 'csrc/*.cpp' 'trainers/*.cpp' | xargs -P $(JOBS) -n 4 clang-tidy -p $(BUILD) --quiet 2>/dev/null
+
+# The quick tests under AddressSanitizer and UndefinedBehaviorSanitizer.
+sanitize: setup ## tests under AddressSanitizer and UBSan
+	@cmake -S . -B $(BUILD)-sanitize -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCRIA_SANITIZE=address,undefined $(CMAKE_ARGS) >/dev/null
+	@cmake --build $(BUILD)-sanitize -j $(JOBS)
+	@ctest --test-dir $(BUILD)-sanitize --output-on-failure -LE slow -j $(TEST_JOBS)
+
+FUZZ_SECONDS ?= 60
+fuzz: setup ## fuzz the readers of foreign files, FUZZ_SECONDS each
+	$(call install,$(FUZZ_PACKAGES))
+	@cmake -S . -B $(BUILD)-fuzz -G Ninja -DCMAKE_CXX_COMPILER=clang++ -DCRIA_FUZZ=ON -DCRIA_TESTS=OFF $(CMAKE_ARGS) >/dev/null
+	@cmake --build $(BUILD)-fuzz -j $(JOBS)
+	@for f in $(BUILD)-fuzz/*_fuzz; do echo $$f; $$f -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 || exit 1; done
+
+clean: ## remove what was built
+	@rm -rf $(BUILD) $(BUILD)-sanitize $(BUILD)-fuzz
