@@ -86,6 +86,7 @@ Tensor Buffer::tensor(DType dtype, Shape shape) const {
 
 void Arena::reserve(Tensor& tensor, const std::string& category, DType dtype, Shape shape) {
   CRIA_ASSERT(!buffer_.data());
+  tensor = {.data = nullptr, .dtype = dtype, .shape = shape, .device = memory_.device()};
   reservations_.push_back({&tensor, category, dtype, shape});
 }
 

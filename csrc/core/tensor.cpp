@@ -61,7 +61,9 @@ Tensor Tensor::rows(int64_t begin, int64_t count) const {
 Tensor Tensor::flat(int64_t begin, int64_t count) const {
   CRIA_ASSERT(begin >= 0 && count >= 0 && begin + count <= shape.elements());
   Tensor result = *this;
-  result.data = static_cast<std::byte*>(data) + static_cast<size_t>(begin) * size_of(dtype);
+  if (data) {
+    result.data = static_cast<std::byte*>(data) + static_cast<size_t>(begin) * size_of(dtype);
+  }
   result.shape = Shape{count};
   return result;
 }

@@ -43,9 +43,9 @@ class Buffer {
   size_t bytes_ = 0;
 };
 
-// Two phases. reserve() notes tensors under a category; allocate() places them and fills in the
-// Tensor objects that were passed by reference, which must therefore stay where they are in
-// between.
+// Two phases. reserve() notes tensors under a category and gives them their shape; allocate()
+// places them and fills in where they are, so the Tensor objects passed by reference must stay
+// where they are in between.
 class Arena {
  public:
   explicit Arena(Memory& memory) : memory_(memory) {}

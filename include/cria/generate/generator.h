@@ -1,0 +1,114 @@
+// Generation with a batch that requests enter and leave as they finish.
+//
+// The engine has a fixed number of slots, its width. Each step is one pass over all slots, idle
+// ones included, then one draw of a token for each slot in use. A new request's prompt goes through
+// the transformer first, all but its last token, in chunks of a fixed number of rows of its own;
+// the last token is the first that its slot decodes. So products always run at the same shapes, and
+// a sample depends on (seed, example, prompt, settings, width), never on what else is in the batch.
+//
+// Requests that follow each other with the same prompt share its cache: list a prompt's samples one
+// after the other.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "cria/model/decoder.h"
+
+namespace cria {
+
+struct SamplingSettings {
+  float temperature = 1.0f;  // 0: greedy
+  int32_t top_k = 0;         // 0: all
+  float top_p = 1.0f;        // 1: all
+  int64_t max_new_tokens = 256;
+  std::vector<int32_t> stop_ids;  // any of these ends the answer, and is its last token
+};
+
+// Throws an input Error naming the setting that is out of bounds; `where` says who set it.
+void validate(const SamplingSettings& settings, const std::string& where);
+
+struct GenerationRequest {
+  std::vector<int32_t> prompt;  // token ids, at least one
+  uint64_t example = 0;         // the key of its random numbers: sample_example(prompt, sample)
+  SamplingSettings settings;
+};
+
+// The key of sample number `sample` of prompt number `prompt`.
+constexpr uint64_t sample_example(uint32_t prompt, uint32_t sample) {
+  return uint64_t{prompt} << 32 | sample;
+}
+
+struct GenerationResult {
+  std::vector<int32_t> tokens;   // as sampled, the stop id included where it was reached
+  std::vector<float> logprobs;   // of each, at its temperature, before top-k and top-p
+  bool finished_by_eos = false;  // by one of the stop ids; else by max_new_tokens or the context
+};
+
+struct GeneratorOptions {
+  int64_t slots = 16;
+  int64_t max_context = 0;  // of prompt and answer; 0: what the model allows
+  int64_t block_size = 32;
+  int64_t prefill_rows = 64;
+  uint64_t seed = 0;
+};
+
+class Generator {
+ public:
+  // An input Error when the model has no language head or an option is out of bounds.
+  Generator(const Model& model, const GeneratorOptions& options);
+  Generator(const Generator&) = delete;
+  Generator& operator=(const Generator&) = delete;
+
+  void reserve(Arena& arena);
+
+  // One result for each request, in their order. Requests are checked before the first is begun.
+  std::vector<GenerationResult> generate(std::span<const GenerationRequest> requests);
+
+  // An input Error that names `where` when the prompt is empty, leaves no room in the context or
+  // has ids outside the vocabulary.
+  void check(const GenerationRequest& request, const std::string& where) const;
+
+  int64_t max_context() const { return options_.max_context; }
+  const KvCache& cache() const { return cache_; }
+
+ private:
+  struct Slot {
+    const GenerationRequest* request = nullptr;  // nullptr: idle
+    GenerationResult* result = nullptr;
+    std::vector<int32_t> blocks;  // of the cache, in the order of positions
+    int64_t length = 0;           // tokens in the cache
+    int32_t next_id = 0;          // to be decoded at position `length`
+  };
+  // All tokens but the last of the prompt that came in last, so that the next sample of the same
+  // prompt need not compute them again.
+  struct SharedPrompt {
+    std::vector<int32_t> prompt;
+    std::vector<int32_t> blocks;
+  };
+
+  void enter(Slot& slot, const GenerationRequest& request, GenerationResult& result);
+  void leave(Slot& slot);
+  void prefill(const std::vector<int32_t>& prompt);
+  void forget_shared_prompt();
+  void step();
+  void draw();
+
+  const Model& model_;
+  GeneratorOptions options_;
+  KvCache cache_;
+  Decoder prefill_;
+  Decoder decode_;
+  std::vector<Slot> slots_;
+  SharedPrompt shared_;
+
+  Tensor logits_;                // [slots, V] fp32
+  Tensor tokens_, top_k_;        // [slots] i32
+  Tensor logprobs_;              // [slots] fp32
+  Tensor temperatures_, top_p_;  // [slots] fp32
+  Tensor keys_;                  // [slots, 4] i32
+  Tensor workspace_;
+};
+
+}  // namespace cria

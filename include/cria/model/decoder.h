@@ -1,0 +1,73 @@
+// The transformer over a fixed number of rows R, each one token of some sequence whose earlier keys
+// and values are in a KV cache. Decoding gives every sequence one row; prefill gives one sequence
+// several rows at following positions. The row count never changes, so that the bits of a row do
+// not depend on how many others are in use: rows that are not are idle.
+#pragma once
+
+#include <vector>
+
+#include "cria/model/kv_cache.h"
+#include "cria/model/model.h"
+
+namespace cria {
+
+// What the rows of one pass are. A new one is all idle.
+struct DecoderRows {
+  DecoderRows(int64_t rows, int64_t sequences, int64_t max_blocks);
+
+  void set(int64_t row, int32_t id, int64_t position, int64_t sequence);
+  void set_block(int64_t sequence, int64_t index, int32_t block);
+
+  std::vector<int32_t> ids;              // [R]
+  std::vector<int32_t> positions;        // [R]
+  std::vector<int32_t> row_sequences;    // [R] row of block_tables
+  std::vector<int32_t> context_lengths;  // [R] position + 1; 0: idle
+  std::vector<int32_t> block_tables;     // [sequences, max_blocks]
+  int64_t max_blocks;
+};
+
+class Decoder {
+ public:
+  // At most `sequences` sequences a pass, each of at most max_context tokens.
+  Decoder(const Model& model, const KvCache& cache, int64_t rows, int64_t sequences,
+          int64_t max_context);
+  Decoder(const Decoder&) = delete;
+  Decoder& operator=(const Decoder&) = delete;
+
+  void reserve(Arena& arena);
+
+  DecoderRows idle_rows() const { return {rows_, sequences_, max_blocks_}; }
+
+  // Writes the rows' keys and values into the cache and leaves their hidden states in `hidden`.
+  void forward(const DecoderRows& rows);
+
+  // Of the rows passed last. logits: [R, V] fp32.
+  void language_head(Tensor logits) const;
+
+  Tensor hidden;  // [R, d] after the final norm
+
+ private:
+  void layer_forward(int index);
+  void product(Tensor output, Tensor input, Tensor weight);
+
+  const Model& model_;
+  const KvCache& cache_;
+  int64_t rows_;
+  int64_t sequences_;
+  int64_t max_context_;
+  int64_t max_blocks_;
+
+  Tensor ids_, positions_, row_sequences_, context_lengths_;  // [R] i32
+  Tensor block_tables_;                                       // [sequences, max_blocks] i32
+  Tensor residual_;                                           // [R, d] residual stream
+  Tensor branch_;                                             // [R, d] what a block adds to it
+  Tensor normed_;                                             // [R, d]
+  Tensor inverse_rms_;                                        // [R] fp32
+  Tensor qkv_;                                                // [R, (H + 2 H_kv) D]
+  Tensor attention_mix_;                                      // [R, H D]
+  Tensor gate_up_;                                            // [R, 2 f]
+  Tensor mlp_mid_;                                            // [R, f]
+  Tensor workspace_;
+};
+
+}  // namespace cria
