@@ -1,25 +1,13 @@
-"""Makes every fixture of this folder. The same bytes on every run and machine with the versions of
-requirements.txt: seeds are fixed, one thread computes, and libraries are told to take the code path
-that every x86-64 processor has.
+"""Makes every fixture of this folder. The same bytes on every run with the versions of requirements.txt.
 
     python tests/golden/make_golden.py
 """
 
-import os
-
-os.environ.update(
-    ATEN_CPU_CAPABILITY="default",
-    MKL_CBWR="COMPATIBLE",
-    ONEDNN_MAX_CPU_ISA="SSE41",
-    HF_HUB_OFFLINE="1",
-)
+import set_up  # before torch
 
 import importlib.metadata
 import platform
 from pathlib import Path
-
-import torch
-import transformers
 
 import gradient_fixtures
 import model_fixtures
@@ -46,9 +34,6 @@ def write_manifest(directory):
 
 
 def main():
-    torch.set_num_threads(1)
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
     directory = Path(__file__).resolve().parent
     for fixtures in (tokenizer_fixtures, rope_fixtures, model_fixtures, gradient_fixtures, sft_fixture):
         fixtures.make(directory)
