@@ -58,7 +58,8 @@ JsonLines::JsonLines(const std::string& path, bool skip_bad_lines, size_t max_li
 
 bool JsonLines::next(nlohmann::json& value) {
   while (lines_.next(line_)) {
-    if (line_.find_first_not_of(" \t\r") == std::string::npos) continue;
+    const bool blank = line_.find_first_not_of(" \t\r") == std::string::npos;
+    if (blank && !lines_.line_too_long()) continue;
     try {
       if (lines_.line_too_long()) {
         throw input_error(where(),
@@ -82,15 +83,13 @@ void JsonLines::reject(const Error& error) {
 nlohmann::json parse_json_line(const std::string& line, const std::string& where) {
   try {
     return nlohmann::json::parse(line);
-  } catch (const nlohmann::json::parse_error& error) {
-    // "[json.exception.parse_error.101] parse error at line 1, column 5: syntax error …"
-    const std::string message = error.what();
-    // The end repeats what was read, however long.
-    const size_t colon = message.find(": ");
-    const std::string problem = message.substr(colon == std::string::npos ? 0 : colon + 2, 160);
-    throw input_error(where, fmt::format("no JSON at byte {}: {}", error.byte, problem));
   } catch (const nlohmann::json::exception& error) {
-    throw input_error(where, fmt::format("no JSON: {}", error.what()));
+    // "[json.exception.parse_error.101] parse error at line 1, column 5: syntax error …", with what
+    // was read at the end, however long.
+    std::string problem = error.what();
+    problem.erase(0, problem.find("] ") + 2);
+    if (problem.starts_with("parse error at line 1, ")) problem.erase(0, 23);
+    throw input_error(where, "no JSON: " + problem.substr(0, 160));
   }
 }
 
