@@ -28,6 +28,8 @@ class Node;
 
 namespace cria {
 
+struct ConfigPlace;
+
 class ConfigSchema {
  public:
   // Where a value goes. The field must outlive the schema; what it holds when registered is the
@@ -86,8 +88,9 @@ class ConfigSchema {
   Key& add(const std::string& path, Field field, const std::string& meaning);
   Key* find(const std::string& path);
   bool is_group(const std::string& path) const;
-  void read_group(const YAML::Node& node, const std::string& group, const std::string& source,
-                  std::vector<std::string>& seen);
+  void read_group(const YAML::Node& node, const std::string& group, const ConfigPlace& place);
+  void read_key(Key& key, const YAML::Node& node, const ConfigPlace& place);
+  void print_group(const std::string& group, std::string& text) const;
   std::string suggestion(const std::string& unknown) const;
 
   std::deque<Key> keys_;  // in the order of registration; a deque keeps references valid

@@ -1,0 +1,153 @@
+#include <cstring>
+#include <filesystem>
+#include <map>
+#include <set>
+
+#include "cria/core/error.h"
+#include "cria/io/hugging_face.h"
+
+#include "parameter_files.h"
+#include "strict_json.h"
+
+namespace cria {
+
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+constexpr const char* kLanguageHead = "lm_head.weight";
+constexpr const char* kScoreHead = "score.weight";
+
+// All tensors of a directory: one file, or shards with their index.
+class WeightFiles {
+ public:
+  explicit WeightFiles(const std::string& directory) : directory_(directory) {
+    const std::string single = directory + "/model.safetensors";
+    const std::string index = single + ".index.json";
+    if (fs::exists(single)) {
+      open(single);
+    } else if (fs::exists(index)) {
+      open_shards(index);
+    } else {
+      throw input_error(directory, "has neither model.safetensors nor model.safetensors.index.json",
+                        "other weight formats: convert them with transformers first");
+    }
+  }
+
+  const std::string& where() const { return directory_; }
+  const std::map<std::string, const SafetensorsTensor*>& tensors() const { return tensors_; }
+  const SafetensorsTensor* find(const std::string& name) const {
+    const auto found = tensors_.find(name);
+    return found == tensors_.end() ? nullptr : found->second;
+  }
+
+ private:
+  void open(const std::string& path) {
+    files_.push_back(std::make_unique<SafetensorsFile>(path));
+    for (const SafetensorsTensor& tensor : files_.back()->tensors()) {
+      if (!tensors_.emplace(tensor.name, &tensor).second) {
+        throw input_error(path, "tensor " + quoted(tensor.name) + " is in another shard too");
+      }
+    }
+  }
+
+  void open_shards(const std::string& index_path) {
+    const json index = read_json_file(index_path);
+    const json map = index.is_object() ? index.value("weight_map", json()) : json();
+    if (!map.is_object()) throw input_error(index_path, "has no weight_map");
+    std::set<std::string> shards;
+    for (const auto& [name, shard] : map.items()) {
+      if (!shard.is_string()) {
+        throw input_error(index_path, "tensor " + quoted(name) + " has no file name");
+      }
+      shards.insert(shard.get<std::string>());
+    }
+    for (const std::string& shard : shards) {
+      if (!stays_inside(shard)) {
+        throw input_error(index_path, "shard " + quoted(shard) + " is outside the directory");
+      }
+      open(directory_ + "/" + shard);
+    }
+    for (const auto& [name, shard] : map.items()) {
+      if (!find(name)) {
+        throw input_error(index_path,
+                          fmt::format("tensor {} is not in {}", quoted(name), quoted(shard)));
+      }
+    }
+  }
+
+  // Judged by the name: caches of downloaded models hold links to files elsewhere.
+  static bool stays_inside(const fs::path& shard) {
+    return !shard.empty() && shard.is_relative() &&
+           std::find(shard.begin(), shard.end(), "..") == shard.end();
+  }
+
+  std::string directory_;
+  std::vector<std::unique_ptr<SafetensorsFile>> files_;
+  std::map<std::string, const SafetensorsTensor*> tensors_;
+};
+
+void check_tied_head(const WeightFiles& files, const SafetensorsTensor& head) {
+  const SafetensorsTensor* embedding = files.find("model.embed_tokens.weight");
+  const bool equal = embedding && embedding->dtype == head.dtype &&
+                     embedding->shape == head.shape &&
+                     std::memcmp(embedding->data, head.data, head.bytes) == 0;
+  if (!equal) {
+    throw input_error(files.where(),
+                      "tie_word_embeddings is true, but lm_head.weight differs from "
+                      "model.embed_tokens.weight",
+                      "set tie_word_embeddings to false in config.json");
+  }
+}
+
+void refuse(const WeightFiles& files, const char* what, const std::vector<std::string>& names,
+            const char* remedy) {
+  if (names.empty()) return;
+  throw input_error(files.where(), fmt::format("{}: {}", what, listed(names)), remedy);
+}
+
+}  // namespace
+
+bool read_weights(const std::string& directory, ParameterSet& destination, Backend& backend,
+                  MissingHead missing_head) {
+  const WeightFiles files(directory);
+  const ModelConfig& config = destination.layout().config();
+  const bool any_head = missing_head == MissingHead::allow;
+  const char* own_head = config.head == HeadKind::score ? kScoreHead : kLanguageHead;
+  const char* other_head = config.head == HeadKind::score ? kLanguageHead : kScoreHead;
+
+  std::set<std::string> wanted;
+  std::vector<std::string> missing, misshapen, surplus;
+  for (const NamedTensor& parameter : named_tensors(destination)) {
+    wanted.insert(parameter.name);
+    const SafetensorsTensor* found = files.find(parameter.name);
+    if (!found) {
+      if (!(any_head && parameter.name == own_head)) missing.push_back(parameter.name);
+    } else if (found->shape != parameter.values.shape) {
+      misshapen.push_back(fmt::format("{} {} instead of {}", parameter.name,
+                                      found->shape.to_string(),
+                                      parameter.values.shape.to_string()));
+    }
+  }
+  for (const auto& [name, tensor] : files.tensors()) {
+    const bool tied_head = name == kLanguageHead && config.tie_word_embeddings;
+    if (tied_head) check_tied_head(files, *tensor);
+    const bool tolerated = wanted.contains(name) || tied_head ||
+                           name.ends_with("rotary_emb.inv_freq") ||
+                           (any_head && name == other_head);
+    if (!tolerated) surplus.push_back(quoted(name));
+  }
+  refuse(files, "tensors are missing", missing, "the model needs them");
+  refuse(files, "tensors of another shape than config.json asks for", misshapen, "");
+  refuse(files, "tensors that the model does not have", surplus, "is config.json of this model?");
+
+  for (const NamedTensor& parameter : named_tensors(destination)) {
+    const SafetensorsTensor* found = files.find(parameter.name);
+    if (found) load_tensor(*found, parameter.values, backend);
+  }
+  backend.synchronize();  // the files are unmapped on return
+  return !wanted.contains(own_head) || files.find(own_head) != nullptr;
+}
+
+}  // namespace cria
