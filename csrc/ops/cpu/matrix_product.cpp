@@ -1,0 +1,199 @@
+#include "matrix_product.h"
+
+#include <dnnl.hpp>
+#include <map>
+#include <mutex>
+#include <string_view>
+#include <tuple>
+#include <vector>
+
+#include "cria/core/parallel.h"
+
+#include "cpu_ops.h"
+
+namespace cria::cpu {
+
+namespace {
+
+using Desc = dnnl::memory::desc;
+using Tag = dnnl::memory::format_tag;
+
+template <typename F>
+decltype(auto) checked(const char* what, F&& body) {
+  try {
+    return body();
+  } catch (const dnnl::error& error) {
+    throw failure("oneDNN", fmt::format("{}: {} (status {})", what, error.what(),
+                                        static_cast<int>(error.status)));
+  }
+}
+
+const dnnl::engine& engine() {
+  static const dnnl::engine engine =
+      checked("opening the CPU", [] { return dnnl::engine(dnnl::engine::kind::cpu, 0); });
+  return engine;
+}
+
+Desc matrix(int64_t rows, int64_t columns, DType dtype, Tag tag) {
+  return Desc({rows, columns},
+              dtype == DType::bf16 ? dnnl::memory::data_type::bf16 : dnnl::memory::data_type::f32,
+              tag);
+}
+
+Tag tag_of(Layout layout) { return layout == Layout::transposed ? Tag::ba : Tag::ab; }
+
+// oneDNN's reference implementations are plain loops, hundreds of times slower than the others.
+bool is_fast(const dnnl::matmul::primitive_desc& description) {
+  return description.get(true) != nullptr &&
+         std::string_view(description.impl_info_str()).find("ref") == std::string_view::npos;
+}
+
+struct Plan {
+  dnnl::matmul primitive;  // empty: oneDNN has none
+  Desc left;
+  Desc right;
+  Desc output;
+};
+
+class Plans {
+ public:
+  // The product runs on the threads that there were when its plan was made, hence the count.
+  const Plan& find(const MatrixProduct& product) {
+    const std::lock_guard lock(mutex_);
+    const auto [entry, is_new] = plans_.try_emplace({product, thread_count()});
+    if (is_new) entry->second = make(product);
+    return entry->second;
+  }
+
+  Desc packed(int64_t k, int64_t n, DType dtype) {
+    const std::lock_guard lock(mutex_);
+    return find_packed(k, n, dtype);
+  }
+
+ private:
+  Plan make(const MatrixProduct& p) {
+    return checked("planning a matrix product", [&] {
+      Plan plan{.primitive = {},
+                .left = matrix(p.m, p.k, p.input, tag_of(p.left)),
+                .right = p.right == Layout::packed ? find_packed(p.k, p.n, p.input)
+                                                   : matrix(p.k, p.n, p.input, tag_of(p.right)),
+                .output = matrix(p.m, p.n, p.output, Tag::ab)};
+      dnnl::primitive_attr attributes;
+      if (p.accumulate) {
+        dnnl::post_ops sum;
+        sum.append_sum(1.0f);
+        attributes.set_post_ops(sum);
+      }
+      const dnnl::matmul::primitive_desc description(
+          dnnl::matmul::desc(plan.left, plan.right, plan.output), attributes, engine(), true);
+      const bool has_fallback = p.input == DType::bf16 || p.right == Layout::packed;
+      if (description.get(true) != nullptr && (is_fast(description) || !has_fallback)) {
+        plan.primitive = dnnl::matmul(description);
+      }
+      return plan;
+    });
+  }
+
+  // An empty Desc where a plain layout serves as well.
+  const Desc& find_packed(int64_t k, int64_t n, DType dtype) {
+    const auto [entry, is_new] = packed_.try_emplace({k, n, dtype});
+    if (!is_new) return entry->second;
+    constexpr int64_t kTypicalRows = 256;
+    checked("choosing a packed layout", [&] {
+      const dnnl::matmul::primitive_desc description(
+          dnnl::matmul::desc(matrix(kTypicalRows, k, dtype, Tag::ab), matrix(k, n, dtype, Tag::any),
+                             matrix(kTypicalRows, n, dtype, Tag::ab)),
+          engine(), true);
+      if (!is_fast(description)) return;
+      const Desc chosen = description.weights_desc();
+      if (chosen != matrix(k, n, dtype, Tag::ab) && chosen != matrix(k, n, dtype, Tag::ba)) {
+        entry->second = chosen;
+      }
+    });
+    return entry->second;
+  }
+
+  std::mutex mutex_;
+  std::map<std::pair<MatrixProduct, int>, Plan> plans_;
+  std::map<std::tuple<int64_t, int64_t, DType>, Desc> packed_;
+};
+
+Plans& plans() {
+  static Plans plans;
+  return plans;
+}
+
+dnnl::stream& stream() {
+  static thread_local dnnl::stream stream(engine());
+  return stream;
+}
+
+dnnl::memory view(const Desc& desc, const void* data) {
+  return dnnl::memory(desc, engine(), const_cast<void*>(data));
+}
+
+void multiply_widened(MatrixProduct product, const void* left, const void* right, void* output) {
+  static std::mutex mutex;
+  static std::vector<float> scratch;
+  const std::lock_guard lock(mutex);
+  const int64_t left_size = product.m * product.k;
+  const int64_t right_size = product.k * product.n;
+  const int64_t output_size = product.m * product.n;
+  const bool round = product.output == DType::bf16;
+  const size_t needed = static_cast<size_t>(left_size + right_size + (round ? output_size : 0));
+  if (scratch.size() < needed) scratch.resize(needed);
+
+  const auto wide = [&](int64_t offset, int64_t size) {
+    return host_tensor(scratch.data() + offset, {size});
+  };
+  const auto narrow = [](const void* data, int64_t size) {
+    return host_tensor(static_cast<bf16*>(const_cast<void*>(data)), {size});
+  };
+  const Tensor wide_left = wide(0, left_size);
+  const Tensor wide_right = wide(left_size, right_size);
+  cast(wide_left, narrow(left, left_size));
+  cast(wide_right, narrow(right, right_size));
+  product.input = DType::f32;
+  product.output = DType::f32;
+  if (!round) return multiply(product, wide_left.data, wide_right.data, output);
+
+  const Tensor wide_output = wide(left_size + right_size, output_size);
+  if (product.accumulate) cast(wide_output, narrow(output, output_size));
+  multiply(product, wide_left.data, wide_right.data, wide_output.data);
+  cast(narrow(output, output_size), wide_output);
+}
+
+}  // namespace
+
+void multiply(const MatrixProduct& product, const void* left, const void* right, void* output) {
+  const Plan& plan = plans().find(product);
+  if (!plan.primitive) {
+    CRIA_ASSERT(product.input == DType::bf16 && product.right != Layout::packed);
+    return multiply_widened(product, left, right, output);
+  }
+  checked("multiplying matrices", [&] {
+    plan.primitive.execute(stream(), {{DNNL_ARG_SRC, view(plan.left, left)},
+                                      {DNNL_ARG_WEIGHTS, view(plan.right, right)},
+                                      {DNNL_ARG_DST, view(plan.output, output)}});
+    stream().wait();
+  });
+}
+
+size_t packed_right_bytes(int64_t k, int64_t n, DType dtype) {
+  return plans().packed(k, n, dtype).get_size();
+}
+
+void pack_right(void* packed, const void* right, Layout layout, int64_t k, int64_t n, DType dtype) {
+  checked("packing a matrix", [&] {
+    dnnl::memory source = view(matrix(k, n, dtype, tag_of(layout)), right);
+    dnnl::memory destination = view(plans().packed(k, n, dtype), packed);
+    dnnl::reorder(source, destination).execute(stream(), source, destination);
+    stream().wait();
+  });
+}
+
+bool can_multiply_packed(const MatrixProduct& product) {
+  return bool(plans().find(product).primitive);
+}
+
+}  // namespace cria::cpu
