@@ -11,18 +11,17 @@ namespace cria::testing {
 
 namespace {
 
-// fp32 against fp32: each side is off from the truth by at most 4.4e-6 on these models (the script
-// that made them prints it), so 2e-5 leaves room for another order of summation and for nothing
-// else: the smallest mistake in a formula shows at 1e-3 and above.
+// fp32 against fp32: each side is off from the truth by up to about 5e-6 on these models (the
+// script that made them prints it for transformers), so 2e-5 leaves room for another order of
+// summation and little else.
 constexpr double kFp32Bound = 2e-5;
 
 // bf16 against the truth, relative to the error of a model that computes exactly but rounds its
-// tensors to bf16 where cria's ops do (docs/numerics.md derives it). Two such runs round
-// differently as soon as one sum falls on the other side of a tie, so their errors agree in
-// distribution only: the root mean square over more than a thousand tokens within a quarter, the
-// largest within a factor of two.
-constexpr double kBf16MeanBound = 1.25;
-constexpr double kBf16MaximumBound = 2.0;
+// tensors to bf16 where cria's ops do (docs/numerics.md derives it). Two such runs part as soon as
+// a sum falls on the other side of a tie, so their errors agree in distribution only: the root mean
+// square over more than a thousand tokens within a tenth, the largest within a half.
+constexpr double kBf16MeanBound = 1.1;
+constexpr double kBf16MaximumBound = 1.5;
 
 struct Difference {
   double maximum = 0.0;
