@@ -4,6 +4,7 @@
 #include "cria/core/random.h"
 
 #include "cpu_ops.h"
+#include "vector_math.h"
 
 namespace cria::cpu {
 
@@ -38,9 +39,18 @@ struct RoundingWords {
   uint32_t second[kBlock];
 };
 
+void draw_words(RoundingWords& words, Random random, uint64_t position, int64_t count) {
+#pragma omp simd
+  for (int64_t i = 0; i < count; ++i) {
+    const PhiloxBlock block = random.words(position + static_cast<uint64_t>(i));
+    words.first[i] = block[0];
+    words.second[i] = block[1];
+  }
+}
+
 inline void store_moment(float& moment, float value, uint32_t /*random*/) { moment = value; }
 inline void store_moment(bf16& moment, float value, uint32_t random) {
-  moment = round_stochastically(value, random);
+  moment.bits = round_stochastically(value, random).bits;
 }
 
 template <typename G, typename M>
@@ -79,19 +89,13 @@ void adamw(const AdamW& args) {
         for (int64_t i = begin; i < end; i += kBlock) {
           const int64_t count = std::min(kBlock, end - i);
           if constexpr (std::is_same_v<M, bf16>) {
-            const uint64_t position = args.first_element + static_cast<uint64_t>(i);
-#pragma omp simd
-            for (int64_t j = 0; j < count; ++j) {
-              const PhiloxBlock block = random.words(position + static_cast<uint64_t>(j));
-              words.first[j] = block[0];
-              words.second[j] = block[1];
-            }
+            draw_words(words, random, args.first_element + static_cast<uint64_t>(i), count);
           }
           update_block(parameters + i, gradient + i, first_moment + i, second_moment + i, count,
                        update, words);
           if (compute_copy) {
 #pragma omp simd
-            for (int64_t j = i; j < i + count; ++j) compute_copy[j] = bf16(parameters[j]);
+            for (int64_t j = i; j < i + count; ++j) store(compute_copy[j], parameters[j]);
           }
         }
       });

@@ -3,6 +3,7 @@
 #include "cria/core/parallel.h"
 
 #include "cpu_ops.h"
+#include "vector_math.h"
 
 namespace cria::cpu {
 
@@ -89,7 +90,7 @@ void embedding_backward(const EmbeddingBackward& args) {
           }
           G* to = table_gradient + id * columns + begin;
 #pragma omp simd
-          for (int64_t j = 0; j < width; ++j) to[j] = G(static_cast<float>(to[j]) + sum[j]);
+          for (int64_t j = 0; j < width; ++j) store(to[j], static_cast<float>(to[j]) + sum[j]);
         }
       });
     });

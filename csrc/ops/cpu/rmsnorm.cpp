@@ -3,6 +3,7 @@
 #include "cria/core/parallel.h"
 
 #include "cpu_ops.h"
+#include "vector_math.h"
 
 namespace cria::cpu {
 
@@ -25,7 +26,7 @@ template <typename T>
 void forward_row(T* output, const T* h, const T* weight, int64_t columns, float inverse_rms) {
 #pragma omp simd
   for (int64_t j = 0; j < columns; ++j) {
-    output[j] = T(static_cast<float>(h[j]) * inverse_rms * static_cast<float>(weight[j]));
+    store(output[j], static_cast<float>(h[j]) * inverse_rms * static_cast<float>(weight[j]));
   }
 }
 
@@ -61,11 +62,11 @@ void backward_row(T* input_gradient, float* weight_sum, const T* output_gradient
   if (residual_gradient) {
 #pragma omp simd
     for (int64_t j = 0; j < columns; ++j) {
-      input_gradient[j] = T(dh(j) + static_cast<float>(residual_gradient[j]));
+      store(input_gradient[j], dh(j) + static_cast<float>(residual_gradient[j]));
     }
   } else {
 #pragma omp simd
-    for (int64_t j = 0; j < columns; ++j) input_gradient[j] = T(dh(j));
+    for (int64_t j = 0; j < columns; ++j) store(input_gradient[j], dh(j));
   }
 }
 
@@ -89,8 +90,8 @@ void rmsnorm_forward(const RmsNormForward& args) {
         if (residual) {
 #pragma omp simd
           for (int64_t j = 0; j < columns; ++j) {
-            residual_output[row + j] =
-                T(static_cast<float>(input[row + j]) + static_cast<float>(residual[row + j]));
+            store(residual_output[row + j],
+                  static_cast<float>(input[row + j]) + static_cast<float>(residual[row + j]));
           }
           h = residual_output + row;
         }
@@ -146,7 +147,7 @@ void rmsnorm_backward(const RmsNormBackward& args) {
       }
 #pragma omp simd
       for (int64_t j = begin; j < end; ++j) {
-        weight_gradient[j] = G(static_cast<float>(weight_gradient[j]) + weight_sums[j]);
+        store(weight_gradient[j], static_cast<float>(weight_gradient[j]) + weight_sums[j]);
       }
     });
   });

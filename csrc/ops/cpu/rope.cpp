@@ -1,6 +1,7 @@
 #include "cria/core/parallel.h"
 
 #include "cpu_ops.h"
+#include "vector_math.h"
 
 namespace cria::cpu {
 
@@ -34,8 +35,8 @@ void rotate(Tensor qkv, Tensor positions_tensor, Tensor table_tensor, int n_head
             const float x1 = static_cast<float>(head[i]);
             const float x2 = static_cast<float>(head[half + i]);
             const float turn = direction * sine[i];
-            head[i] = T(x1 * cosine[i] - x2 * turn);
-            head[half + i] = T(x2 * cosine[i] + x1 * turn);
+            store(head[i], x1 * cosine[i] - x2 * turn);
+            store(head[half + i], x2 * cosine[i] + x1 * turn);
           }
         }
       }

@@ -49,48 +49,64 @@ void exponentiate(float* weights, const float* logits, int64_t vocab_size, float
   }
 }
 
-// Zeroes the weights of all but the top_k largest logits; at a tie the lowest ids stay.
-void restrict_to_top_k(float* weights, const float* logits, int64_t vocab_size, int64_t top_k,
-                       float* scratch) {
-  std::copy_n(logits, vocab_size, scratch);
-  std::nth_element(scratch, scratch + top_k - 1, scratch + vocab_size, std::greater<>());
-  const float threshold = scratch[top_k - 1];
-  int64_t ties = top_k - std::count_if(logits, logits + vocab_size,
-                                       [=](float logit) { return logit > threshold; });
+// Zeroes the weights where `values` is below `limit`, or equal to it after the first `ties` ids.
+void keep_largest(float* weights, const float* values, int64_t vocab_size, float limit,
+                  int64_t ties) {
+  int64_t last_tie = -1;
+  while (ties > 0) ties -= values[++last_tie] == limit;
+#pragma omp simd
   for (int64_t i = 0; i < vocab_size; ++i) {
-    const bool stays = logits[i] > threshold || (logits[i] == threshold && ties-- > 0);
-    if (!stays) weights[i] = 0.0f;
+    const bool stays = values[i] > limit || (values[i] == limit && i <= last_tie);
+    weights[i] = stays ? weights[i] : 0.0f;
   }
 }
 
-// Zeroes the weights outside the smallest set, filled from the largest logit down and from the
-// lowest id up at a tie, whose share of the weights that are left reaches top_p.
-void restrict_to_top_p(float* weights, const float* logits, int64_t vocab_size, float top_p,
-                       int32_t* ids) {
+// Moves the values from `bound` up to the front of `selected` and returns their number.
+int64_t select_from(float* selected, const float* values, int64_t count, float bound) {
+  int64_t found = 0;
+  for (int64_t i = 0; i < count; ++i) {  // without a branch that could be mispredicted
+    selected[found] = values[i];
+    found += values[i] >= bound;
+  }
+  return found;
+}
+
+void restrict_to_top_k(float* weights, const float* logits, int64_t vocab_size, int64_t top_k,
+                       float* scratch) {
+  // At least top_k logits reach the top_k-th largest of the blocks' maxima, where there are that
+  // many blocks: only those that do need to be looked at.
+  float bound = -std::numeric_limits<float>::infinity();
+  const int64_t blocks = vocab_size / kBlock;
+  if (top_k <= blocks) {
+    for (int64_t b = 0; b < blocks; ++b) scratch[b] = largest(logits + b * kBlock, kBlock);
+    std::nth_element(scratch, scratch + top_k - 1, scratch + blocks, std::greater<>());
+    bound = scratch[top_k - 1];
+  }
+  const int64_t count = select_from(scratch, logits, vocab_size, bound);
+  std::nth_element(scratch, scratch + top_k - 1, scratch + count, std::greater<>());
+  const float limit = scratch[top_k - 1];
+  keep_largest(weights, logits, vocab_size, limit, std::count(scratch, scratch + top_k, limit));
+}
+
+// Keeps the smallest set, filled from the largest weight down, whose share of the weights that are
+// left reaches top_p.
+void restrict_to_top_p(float* weights, int64_t vocab_size, float top_p, float* scratch) {
   const double total = sum_weights(weights, vocab_size);
   const double target = static_cast<double>(top_p) * total;
   // Tokens lighter than this share out less than half of (1 - top_p) * total between them, so none
   // of them is in the set.
-  const auto negligible =
-      static_cast<float>(0.5 * (total - target) / static_cast<double>(vocab_size));
-  int64_t count = 0;
-  for (int64_t i = 0; i < vocab_size; ++i) {
-    ids[count] = static_cast<int32_t>(i);
-    count += weights[i] > negligible;
-  }
+  const double negligible = 0.5 * (total - target) / static_cast<double>(vocab_size);
+  const int64_t count = select_from(scratch, weights, vocab_size, static_cast<float>(negligible));
 
-  // The set ends in [low, high) of the sorted ids, and everything before low weighs `reached`.
-  const auto before = [=](int32_t a, int32_t b) {
-    return logits[a] != logits[b] ? logits[a] > logits[b] : a < b;
-  };
+  // In descending order the set ends in [low, high), and everything before low weighs `reached`.
   int64_t low = 0;
   int64_t high = count;
   double reached = 0.0;
   while (high - low > 1) {
     const int64_t middle = (low + high) / 2;
-    std::nth_element(ids + low, ids + middle, ids + high, before);
+    std::nth_element(scratch + low, scratch + middle, scratch + high, std::greater<>());
     double half = 0.0;
-    for (int64_t i = low; i < middle; ++i) half += static_cast<double>(weights[ids[i]]);
+    for (int64_t i = low; i < middle; ++i) half += static_cast<double>(scratch[i]);
     if (reached + half >= target) {
       high = middle;
     } else {
@@ -98,10 +114,8 @@ void restrict_to_top_p(float* weights, const float* logits, int64_t vocab_size, 
       low = middle;
     }
   }
-  const int32_t last = ids[low];
-  for (int32_t i = 0; i < vocab_size; ++i) {
-    if (before(last, i)) weights[i] = 0.0f;
-  }
+  const float limit = scratch[low];
+  keep_largest(weights, weights, vocab_size, limit, std::count(scratch, scratch + low + 1, limit));
 }
 
 // The first token whose cumulative weight exceeds `uniform` (below 1) times the total.
@@ -144,7 +158,7 @@ struct Draw {
   float logprob;
 };
 
-Draw sample(const Row& row, float* weights, void* scratch) {
+Draw sample(const Row& row, float* weights, float* scratch) {
   const bool greedy = row.temperature == 0.0f;
   const float temperature = greedy ? 1.0f : row.temperature;
   const float maximum = largest(row.logits, row.vocab_size);
@@ -158,18 +172,15 @@ Draw sample(const Row& row, float* weights, void* scratch) {
     return draw(std::find(row.logits, row.logits + row.vocab_size, maximum) - row.logits);
   }
   if (row.top_k > 0 && row.top_k < row.vocab_size) {
-    restrict_to_top_k(weights, row.logits, row.vocab_size, row.top_k, static_cast<float*>(scratch));
+    restrict_to_top_k(weights, row.logits, row.vocab_size, row.top_k, scratch);
   }
-  if (row.top_p < 1.0f) {
-    restrict_to_top_p(weights, row.logits, row.vocab_size, row.top_p,
-                      static_cast<int32_t*>(scratch));
-  }
+  if (row.top_p < 1.0f) restrict_to_top_p(weights, row.vocab_size, row.top_p, scratch);
   return draw(invert_cumulative(weights, row.vocab_size, row.uniform));
 }
 
-// The weights of a row and as much again for a copy of the logits or a list of ids.
+// The weights of a row and as much again for a selection of its logits or weights.
 size_t bytes_per_worker(int64_t vocab_size) {
-  return static_cast<size_t>(vocab_size) * (sizeof(float) + sizeof(int32_t));
+  return static_cast<size_t>(vocab_size) * 2 * sizeof(float);
 }
 
 }  // namespace

@@ -10,6 +10,16 @@ constexpr int64_t kChunk = 4096;  // elements summed in fp32
 
 int64_t chunk_count(int64_t elements) { return (elements + kChunk - 1) / kChunk; }
 
+template <typename T>
+float sum_chunk(const T* input, int64_t count) {
+  float sum = 0.0f;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < count; ++i) {
+    sum += static_cast<float>(input[i]) * static_cast<float>(input[i]);
+  }
+  return sum;
+}
+
 }  // namespace
 
 size_t sum_of_squares_workspace_bytes(int64_t elements) {
@@ -25,13 +35,8 @@ void sum_of_squares(const SumOfSquares& args) {
     const T* input = args.input.as<T>();
     parallel_for(chunks, 4, [&](int64_t begin, int64_t end) {
       for (int64_t chunk = begin; chunk < end; ++chunk) {
-        const int64_t last = std::min(elements, (chunk + 1) * kChunk);
-        float sum = 0.0f;
-#pragma omp simd reduction(+ : sum)
-        for (int64_t i = chunk * kChunk; i < last; ++i) {
-          sum += static_cast<float>(input[i]) * static_cast<float>(input[i]);
-        }
-        chunk_sums[chunk] = sum;
+        const int64_t first = chunk * kChunk;
+        chunk_sums[chunk] = sum_chunk(input + first, std::min(kChunk, elements - first));
       }
     });
   });

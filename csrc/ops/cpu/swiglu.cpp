@@ -28,7 +28,7 @@ void swiglu_forward(const SwigluForward& args) {
 #pragma omp simd
         for (int64_t j = 0; j < columns; ++j) {
           const float x = static_cast<float>(gate[j]);
-          output[j] = T(x * sigmoid(x) * static_cast<float>(up[j]));
+          store(output[j], x * sigmoid(x) * static_cast<float>(up[j]));
         }
       }
     });
@@ -56,8 +56,8 @@ void swiglu_backward(const SwigluBackward& args) {
           const float s = sigmoid(x);
           const float dy = static_cast<float>(output_gradient[j]);
           const float gate_slope = s * (1.0f + x * (1.0f - s));
-          gate_gradient[j] = T(dy * static_cast<float>(up[j]) * gate_slope);
-          up_gradient[j] = T(dy * x * s);
+          store(gate_gradient[j], dy * static_cast<float>(up[j]) * gate_slope);
+          store(up_gradient[j], dy * x * s);
         }
       }
     });

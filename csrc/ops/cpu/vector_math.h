@@ -51,6 +51,10 @@ inline uint16_t bf16_bits(float value) {
   return static_cast<uint16_t>(result >> 16);
 }
 
+// element = value, rounded to the element's type.
+inline void store(float& element, float value) { element = value; }
+inline void store(bf16& element, float value) { element.bits = bf16_bits(value); }
+
 // Rows between storage and fp32; rounds to nearest even on the way back.
 inline void load_row(float* output, const float* input, int64_t count) {
   std::memcpy(output, input, static_cast<size_t>(count) * sizeof(float));
