@@ -63,17 +63,29 @@ const std::map<std::string, Row>& table() {
       {"score_head", {{4 * kEps32, 0}, {4 * kEps32, kEps16}}},
       // Logits: as linear with d <= 64 terms of scale 2 / sqrt d, at temperature 0.7: 92 eps; minus
       // the largest and over the temperature, three roundings of at most 16: z is off by 140 eps.
-      // The target's z and the sum are each off by that, the exponentials and their sum by 20
-      // more; then the rounding. Logits are fp32 in bf16 models too.
-      {"token_logprob", {{300 * kEps32, kEps32}, {300 * kEps32, kEps32}}},
-      // The spread of log p is about 2, so 2 * 140 eps from z; the sums by 20 eps of at most 8.
-      {"token_entropy", {{450 * kEps32, kEps32}, {450 * kEps32, kEps32}}},
-      // In units of the sum of the terms' magnitudes. p is off by 300 eps of itself, 1 - p by twice
-      // that where p is at most 2/3; the sum over 320 or fewer terms by 320 eps at worst. bf16: dz
+      // The target's z and the sum are each off by that, exponentials and 64 additions in a lane by
+      // 70 more; then the rounding. Logits are fp32 in bf16 models too.
+      {"token_logprob", {{350 * kEps32, kEps32}, {350 * kEps32, kEps32}}},
+      // The spread of log p is about 2, so 2 * 140 eps from z; the sums by 70 eps of at most 8.
+      {"token_entropy", {{850 * kEps32, kEps32}, {850 * kEps32, kEps32}}},
+      // In units of the sum of the terms' magnitudes. p is off by 350 eps of itself, 1 - p by twice
+      // that where p is at most 2/3; the sum over 2501 or fewer terms walks to 5 * 50 eps. bf16: dz
       // rounds, then the result.
       {"token_logprob_gradient", {{1024 * kEps32, 0}, {2 * kEps16 + 1024 * kEps32, 0}}},
       // In the same units: a gradient kept in bf16 rounds after each of at most three chunks.
       {"token_head_gradient_storage", {{0, 0}, {3 * kEps16, 0}}},
+      // Heads of at most 128: a score is off by 4 sqrt 128 = 46 eps, as linear; its exponential by
+      // 4; the sum of at most 300 of them, partial sums of which round 300 times, walks 30; four
+      // changes of the maximum, 6 each; the logarithm and its sum with a maximum below 16, 18.
+      {"attention_log_sum_exp", {{128 * kEps32, kEps32}, {128 * kEps32, kEps32}}},
+      // In units of the sum of p |v|: p is off by the score, its exponential and what divides it,
+      // 46 + 4 + 104 eps, and the sum over the keys walks 30; then the rounding.
+      {"attention_output", {{192 * kEps32, kEps32}, {192 * kEps32, kEps16}}},
+      {"decode_attention", {{192 * kEps32, kEps32}, {192 * kEps32, kEps16}}},
+      // In units of the sums of p |do| and of p (|do| |v| + |do| |output|) |q or k|: p from a given
+      // log sum exp below 16 is off by 46 + 4 + 16 eps, do v^T - D by 12, ds rounds three times and
+      // the sums walk 30; then the rounding.
+      {"attention_gradient", {{112 * kEps32, kEps32}, {112 * kEps32, kEps16}}},
   };
   return rows;
 }

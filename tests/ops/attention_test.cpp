@@ -1,0 +1,233 @@
+#include <numeric>
+
+#include <omp.h>
+
+#include "ops/op_test.h"
+#include "ops/reference_attention.h"
+
+namespace cria::testing {
+
+namespace {
+
+class AttentionTest : public OpTest {
+ public:
+  // Inputs and outputs of both passes on the device.
+  struct Pack {
+    Pack(const AttentionTest& test, const AttentionShape& of, const std::vector<double>& values,
+         const std::vector<double>& gradient)
+        : shape(of),
+          qkv(test, {of.tokens(), of.qkv_columns()}, values),
+          offsets(test, {static_cast<int64_t>(of.offsets.size())}, of.offsets),
+          output(test, {of.tokens(), of.output_columns()}),
+          log_sum_exp(test, {of.n_heads, of.tokens()}, DType::f32),
+          output_gradient(test, {of.tokens(), of.output_columns()}, gradient),
+          qkv_gradient(test, {of.tokens(), of.qkv_columns()}) {}
+
+    AttentionShape shape;
+    DeviceTensor qkv, offsets, output, log_sum_exp, output_gradient, qkv_gradient;
+  };
+
+  void forward(const Pack& pack) {
+    const AttentionShape& shape = pack.shape;
+    const Workspace workspace(
+        *this, backend().attention_workspace_bytes(shape.tokens(), shape.n_heads, shape.n_kv_heads,
+                                                   static_cast<int>(shape.head_dim), dtype()));
+    backend().attention_forward({.output = pack.output.tensor(),
+                                 .log_sum_exp = pack.log_sum_exp.tensor(),
+                                 .qkv = pack.qkv.tensor(),
+                                 .sequence_offsets = pack.offsets.tensor(),
+                                 .n_heads = shape.n_heads,
+                                 .n_kv_heads = shape.n_kv_heads,
+                                 .max_sequence_length = shape.max_sequence_length(),
+                                 .scale = shape.scale(),
+                                 .workspace = workspace.tensor()});
+  }
+
+  void backward(const Pack& pack, Tensor output, Tensor log_sum_exp) {
+    const AttentionShape& shape = pack.shape;
+    const Workspace workspace(*this, backend().attention_backward_workspace_bytes(
+                                         shape.tokens(), shape.n_heads, shape.n_kv_heads,
+                                         static_cast<int>(shape.head_dim), dtype()));
+    backend().attention_backward({.qkv_gradient = pack.qkv_gradient.tensor(),
+                                  .output_gradient = pack.output_gradient.tensor(),
+                                  .output = output,
+                                  .log_sum_exp = log_sum_exp,
+                                  .qkv = pack.qkv.tensor(),
+                                  .sequence_offsets = pack.offsets.tensor(),
+                                  .n_heads = shape.n_heads,
+                                  .n_kv_heads = shape.n_kv_heads,
+                                  .max_sequence_length = shape.max_sequence_length(),
+                                  .scale = shape.scale(),
+                                  .workspace = workspace.tensor()});
+  }
+
+  void both(const Pack& pack) {
+    forward(pack);
+    backward(pack, pack.output.tensor(), pack.log_sum_exp.tensor());
+  }
+
+  void check_forward(const AttentionShape& shape, const std::vector<double>& qkv) {
+    const Pack pack(*this, shape, qkv,
+                    std::vector<double>(shape.tokens() * shape.output_columns()));
+    forward(pack);
+    const AttentionResult expected = reference_attention(shape, qkv);
+    expect_close(in_units(pack.output.values(), expected.output.magnitudes),
+                 in_units(expected.output.values, expected.output.magnitudes),
+                 tolerance("attention_output", dtype()));
+    expect_close(pack.log_sum_exp, expected.log_sum_exp,
+                 tolerance("attention_log_sum_exp", dtype()));
+  }
+};
+
+CRIA_OP_TEST_SUITE(AttentionTest);
+
+// Every group size up to 8; head sizes with and without a ragged last vector; lengths around the
+// vector, the block and several blocks; empty sequences at the start, inside and at the end.
+std::vector<AttentionShape> shapes() {
+  return {
+      attention_shape(1, 1, 2, {1}),
+      attention_shape(2, 2, 48, {0, 5, 64, 1, 0, 65, 130, 0}),
+      attention_shape(4, 2, 64, {300, 17, 128}),
+      attention_shape(3, 1, 80, {63, 200}),
+      attention_shape(4, 1, 10, {33, 0, 0, 97, 2}),
+      attention_shape(3, 3, 128, {129, 31}),
+      attention_shape(5, 1, 22, {70, 3, 15, 16}),
+      attention_shape(12, 2, 6, {40, 257}),
+      attention_shape(7, 1, 34, {1, 1, 1, 66}),
+      attention_shape(16, 2, 32, {90, 48}),
+  };
+}
+
+int64_t qkv_count(const AttentionShape& shape) { return shape.tokens() * shape.qkv_columns(); }
+int64_t output_count(const AttentionShape& shape) {
+  return shape.tokens() * shape.output_columns();
+}
+
+TEST_P(AttentionTest, Forward) {
+  for (const AttentionShape& shape : shapes()) {
+    SCOPED_TRACE(::testing::Message() << shape.n_heads << " heads of " << shape.head_dim);
+    check_forward(shape, random_values(qkv_count(shape), 1));
+  }
+}
+
+// Scores in the thousands, all exact in fp32: the softmax must neither overflow nor lose the ties.
+// Values are odd, so that no output is nothing but what the largest scores leave over.
+TEST_P(AttentionTest, LargeScores) {
+  const AttentionShape shape = attention_shape(2, 1, 16, {150});
+  const auto steps = random_integers(qkv_count(shape), -3, 4, 1);
+  std::vector<double> qkv(steps.size());
+  for (size_t i = 0; i < qkv.size(); ++i) {
+    const bool is_value = static_cast<int64_t>(i) % shape.qkv_columns() >= shape.value_column(0);
+    qkv[i] = is_value ? 2 * steps[i] + 1 : 16 * steps[i];
+  }
+  check_forward(shape, qkv);
+}
+
+TEST_P(AttentionTest, Backward) {
+  std::vector<AttentionShape> all = shapes();
+  all.push_back(attention_shape(2, 1, 16, {700, 30, 513}));  // gradients summed in several phases
+  for (const AttentionShape& shape : all) {
+    SCOPED_TRACE(::testing::Message() << shape.n_heads << " heads of " << shape.head_dim);
+    const auto qkv = random_values(qkv_count(shape), 1);
+    const auto output_gradient = random_values(output_count(shape), 2);
+    const Pack pack(*this, shape, qkv, output_gradient);
+    const AttentionResult forward = reference_attention(shape, qkv);
+    const DeviceTensor output(*this, {shape.tokens(), shape.output_columns()},
+                              forward.output.values);
+    const DeviceTensor log_sum_exp(*this, {shape.n_heads, shape.tokens()}, forward.log_sum_exp,
+                                   DType::f32);
+    backward(pack, output.tensor(), log_sum_exp.tensor());
+    const Measured expected =
+        reference_attention_backward(shape, qkv, output.values(), output_gradient);
+    expect_close(in_units(pack.qkv_gradient.values(), expected.magnitudes),
+                 in_units(expected.values, expected.magnitudes),
+                 tolerance("attention_gradient", dtype()));
+  }
+}
+
+TEST(AttentionReference, GradientIsTheCentralDifference) {
+  const AttentionShape shape = attention_shape(4, 2, 6, {5, 1, 9});
+  const auto qkv = random_values(qkv_count(shape), 1);
+  const auto output_gradient = random_values(output_count(shape), 2);
+  const auto loss = [&](const std::vector<double>& x) {
+    const auto output = reference_attention(shape, x).output.values;
+    return std::inner_product(output.begin(), output.end(), output_gradient.begin(), 0.0);
+  };
+  const Measured gradient = reference_attention_backward(
+      shape, qkv, reference_attention(shape, qkv).output.values, output_gradient);
+  for (size_t i = 0; i < qkv.size(); i += 7) {
+    EXPECT_NEAR(gradient.values[i], central_difference(qkv, i, loss), 1e-7) << i;
+  }
+}
+
+// A sequence comes out with the same bits alone and between others, and the others' values, NaN
+// included, do not reach it.
+TEST_P(AttentionTest, SequencesAreIndependent) {
+  for (const int32_t length : {90, 600}) {
+    const AttentionShape alone = attention_shape(4, 2, 20, {length});
+    const AttentionShape packed = attention_shape(4, 2, 20, {37, 0, length, 3, 270});
+    const auto qkv = random_values(qkv_count(alone), 1);
+    const auto output_gradient = random_values(output_count(alone), 2);
+    std::vector<double> packed_qkv(qkv_count(packed), std::nan(""));
+    std::vector<double> packed_gradient(output_count(packed), std::nan(""));
+    std::copy(qkv.begin(), qkv.end(), packed_qkv.begin() + 37 * packed.qkv_columns());
+    std::copy(output_gradient.begin(), output_gradient.end(),
+              packed_gradient.begin() + 37 * packed.output_columns());
+    const Pack one(*this, alone, qkv, output_gradient);
+    const Pack many(*this, packed, packed_qkv, packed_gradient);
+    both(one);
+    both(many);
+    const auto same_rows = [&](const DeviceTensor& whole, const DeviceTensor& part) {
+      const auto bytes = whole.bytes();
+      const size_t row = part.bytes().size() / length;
+      return std::vector<uint8_t>(bytes.begin() + 37 * row, bytes.begin() + (37 + length) * row) ==
+             part.bytes();
+    };
+    EXPECT_TRUE(same_rows(many.output, one.output));
+    EXPECT_TRUE(same_rows(many.qkv_gradient, one.qkv_gradient));
+  }
+}
+
+// A row does not see what comes after it.
+TEST_P(AttentionTest, RowsSeeOnlyThePast) {
+  const AttentionShape shape = attention_shape(2, 1, 12, {140});
+  const auto qkv = random_values(qkv_count(shape), 1);
+  const std::vector<double> no_gradient(output_count(shape));
+  const Pack before(*this, shape, qkv, no_gradient);
+  forward(before);
+  for (const int64_t row : {1, 64, 100, 139}) {
+    std::vector<double> changed = qkv;
+    for (int64_t i = row * shape.qkv_columns(); i < qkv_count(shape); ++i) changed[i] += 1;
+    const Pack after(*this, shape, changed, no_gradient);
+    forward(after);
+    const auto first = before.output.bytes();
+    const auto second = after.output.bytes();
+    const auto end = static_cast<int64_t>(first.size()) / shape.tokens() * row;
+    EXPECT_TRUE(std::equal(first.begin(), first.begin() + end, second.begin())) << row;
+    EXPECT_NE(first, second);
+  }
+}
+
+TEST_P(AttentionTest, BitsDoNotDependOnThreads) {
+  const AttentionShape shape = attention_shape(4, 2, 24, {530, 70, 64, 1});
+  const auto qkv = random_values(qkv_count(shape), 1);
+  const auto output_gradient = random_values(output_count(shape), 2);
+  const int threads = omp_get_max_threads();
+  std::vector<std::vector<uint8_t>> outputs, gradients;
+  for (const int count : {1, 2, 3}) {
+    omp_set_num_threads(count);
+    const Pack pack(*this, shape, qkv, output_gradient);
+    both(pack);
+    outputs.push_back(pack.output.bytes());
+    gradients.push_back(pack.qkv_gradient.bytes());
+  }
+  omp_set_num_threads(threads);
+  for (const size_t i : {1, 2}) {
+    EXPECT_EQ(outputs[0], outputs[i]);
+    EXPECT_EQ(gradients[0], gradients[i]);
+  }
+}
+
+}  // namespace
+
+}  // namespace cria::testing
