@@ -132,15 +132,18 @@ class TokenLogprob : public OpTest {
 };
 CRIA_OP_TEST_SUITE(TokenLogprob);
 
-// One row; less than a chunk; an odd vocabulary; several chunks and a tail.
+// One row; less than a chunk; an odd vocabulary; several chunks and a tail; a vocabulary of more
+// than one block of a sum.
+constexpr int kShapeCases = 5;
 const Input& shape_case(int index) {
-  static const Input cases[] = {make_input(1, 16, 7, 1.0), make_input(50, 33, 131, 1.0),
-                                make_input(128, 64, 320, 0.7), make_input(700, 24, 131, 1.3)};
+  static const Input cases[kShapeCases] = {
+      make_input(1, 16, 7, 1.0), make_input(50, 33, 131, 1.0), make_input(128, 64, 320, 0.7),
+      make_input(700, 24, 131, 1.3), make_input(20, 16, 2501, 0.9)};
   return cases[index];
 }
 
 TEST_P(TokenLogprob, ForwardAndBackward) {
-  for (int index = 0; index < 4; ++index) {
+  for (int index = 0; index < kShapeCases; ++index) {
     Input in = shape_case(index);
     if (index == 0) in.targets[0] = 4;
     SCOPED_TRACE(index);
@@ -156,7 +159,7 @@ TEST_P(TokenLogprob, ForwardAndBackward) {
 }
 
 TEST_P(TokenLogprob, FusedEqualsForwardToTheBit) {
-  for (int index = 0; index < 4; ++index) {
+  for (int index = 0; index < kShapeCases; ++index) {
     SCOPED_TRACE(index);
     const Input& in = shape_case(index);
     for (const Layout layout : {Layout::plain, Layout::packed}) {

@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <limits>
+#include <type_traits>
 
 #include "cria/core/parallel.h"
 
@@ -101,82 +101,102 @@ void differentiate(float* exponentials, int64_t count, double sum, int32_t targe
   exponentials[target] += scale;
 }
 
-// Both directions over one chunk at a time. Forward alone leaves the gradients empty, backward
-// alone the log-probabilities; a row without gradient then is left out.
+// Forward alone leaves the gradients empty, backward alone the log-probabilities.
+bool has_forward(const TokenLogprobFused& args) { return bool(args.logprobs); }
+bool has_backward(const TokenLogprobFused& args) { return bool(args.hidden_gradient); }
+
+// Fills the chunk with the next rows that have something to compute, from row t on, and advances t
+// behind the last of them. Returns how many there are.
+template <typename T>
+int64_t gather(const TokenLogprobFused& args, const Chunk& chunk, int64_t& t) {
+  const int64_t tokens = args.hidden.shape[0];
+  const int64_t d = args.hidden.shape[1];
+  const int32_t* targets = args.targets.as<int32_t>();
+  const float* gradients = has_backward(args) ? args.logprob_gradients.as<float>() : nullptr;
+  int32_t* rows = chunk.rows.as<int32_t>();
+  const int64_t capacity = chunk.rows.size();
+  int64_t count = 0;
+  for (; t < tokens && count < capacity; ++t) {
+    CRIA_ASSERT(targets[t] < args.head.values.shape[0]);
+    const bool wanted = has_forward(args) || gradients[t] != 0.0f;
+    if (targets[t] < 0 || !wanted) continue;
+    std::copy_n(args.hidden.as<T>() + t * d, d, chunk.hidden.as<T>() + count * d);
+    rows[count++] = static_cast<int32_t>(t);
+  }
+  zero(chunk.hidden.rows(count, capacity - count));
+  return count;
+}
+
+// Everything between the product that gives the logits and those that take their gradient.
+template <typename T>
+void softmax_rows(const TokenLogprobFused& args, const Chunk& chunk, int64_t count) {
+  const int64_t vocab_size = args.head.values.shape[0];
+  const float inverse_temperature = 1.0f / args.temperature;
+  const int32_t* rows = chunk.rows.as<int32_t>();
+  const int32_t* targets = args.targets.as<int32_t>();
+  parallel_for(count, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int32_t row = rows[i];
+      const int32_t target = targets[row];
+      float* logits = chunk.logits.as<float>() + i * vocab_size;
+      const float maximum = row_maximum(logits, vocab_size);
+      if (args.predictions) {
+        args.predictions.as<int32_t>()[row] = first_equal(logits, vocab_size, maximum);
+      }
+      const Softmax softmax =
+          exponentiate(logits, vocab_size, maximum, target, inverse_temperature);
+      const double log_sum = std::log(softmax.sum);
+      if (has_forward(args)) {
+        args.logprobs.as<float>()[row] = static_cast<float>(softmax.target_logit - log_sum);
+      }
+      if (args.entropies) {
+        args.entropies.as<float>()[row] =
+            static_cast<float>(log_sum - softmax.moment / softmax.sum);
+      }
+      if (!has_backward(args)) continue;
+      const float gradient = args.logprob_gradients.as<float>()[row];
+      differentiate(logits, vocab_size, softmax.sum, target, gradient * inverse_temperature);
+      if constexpr (std::is_same_v<T, bf16>) {
+        store_row(chunk.logit_gradient.as<bf16>() + i * vocab_size, logits, vocab_size);
+      }
+    }
+  });
+}
+
+template <typename T>
+void scatter(Tensor hidden_gradient, const Chunk& chunk, int64_t count) {
+  const int64_t d = hidden_gradient.shape[1];
+  const int32_t* rows = chunk.rows.as<int32_t>();
+  for (int64_t i = 0; i < count; ++i) {
+    std::copy_n(chunk.hidden_gradient.as<T>() + i * d, d, hidden_gradient.as<T>() + rows[i] * d);
+  }
+}
+
+// Both directions, one chunk at a time.
 template <typename T>
 void run(const TokenLogprobFused& args) {
   const int64_t tokens = args.hidden.shape[0];
-  const int64_t d = args.hidden.shape[1];
-  const int64_t vocab_size = args.head.values.shape[0];
-  const bool forward = bool(args.logprobs);
-  const bool backward = bool(args.hidden_gradient);
-  const float inverse_temperature = 1.0f / args.temperature;
-  const Chunk chunk = cut_workspace(args.workspace.data, tokens, d, vocab_size, args.hidden.dtype);
+  const Shape& head = args.head.values.shape;
+  const Chunk chunk =
+      cut_workspace(args.workspace.data, tokens, head[1], head[0], args.hidden.dtype);
   CRIA_ASSERT(args.workspace.bytes() >= chunk.bytes);
-  CRIA_ASSERT(args.targets.size() == tokens && args.head.values.shape[1] == d);
+  CRIA_ASSERT(args.targets.size() == tokens && args.hidden.shape[1] == head[1]);
 
-  const T* hidden = args.hidden.as<T>();
-  const int32_t* targets = args.targets.as<int32_t>();
-  const float* logprob_gradients = backward ? args.logprob_gradients.as<float>() : nullptr;
-  float* logprobs = forward ? args.logprobs.as<float>() : nullptr;
-  float* entropies = args.entropies ? args.entropies.as<float>() : nullptr;
-  int32_t* predictions = args.predictions ? args.predictions.as<int32_t>() : nullptr;
-  T* hidden_gradient = backward ? args.hidden_gradient.as<T>() : nullptr;
-  int32_t* rows = chunk.rows.as<int32_t>();
+  if (args.logprobs) zero(args.logprobs);
+  if (args.entropies) zero(args.entropies);
+  if (args.predictions) std::fill_n(args.predictions.as<int32_t>(), tokens, -1);
+  if (args.hidden_gradient) zero(args.hidden_gradient);
 
-  if (forward) zero(args.logprobs);
-  if (entropies) zero(args.entropies);
-  if (predictions) std::fill_n(predictions, tokens, -1);
-  if (backward) zero(args.hidden_gradient);
-
-  const int64_t capacity = chunk.rows.size();
-  for (int64_t t = 0; t < tokens;) {
-    int64_t count = 0;
-    for (; t < tokens && count < capacity; ++t) {
-      CRIA_ASSERT(targets[t] < vocab_size);
-      const bool wanted = forward || logprob_gradients[t] != 0.0f;
-      if (targets[t] >= 0 && wanted) rows[count++] = static_cast<int32_t>(t);
-    }
-    if (count == 0) break;
-
-    T* gathered = chunk.hidden.as<T>();
-    for (int64_t i = 0; i < count; ++i) {
-      std::copy_n(hidden + rows[i] * d, d, gathered + i * d);
-    }
-    zero(chunk.hidden.rows(count, capacity - count));
+  int64_t t = 0;
+  while (const int64_t count = gather<T>(args, chunk, t)) {
     linear_forward({.output = chunk.logits, .input = chunk.hidden, .weight = args.head});
-
-    parallel_for(count, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
-        float* logits = chunk.logits.as<float>() + i * vocab_size;
-        const int32_t row = rows[i];
-        const int32_t target = targets[row];
-        const float maximum = row_maximum(logits, vocab_size);
-        if (predictions) predictions[row] = first_equal(logits, vocab_size, maximum);
-        const Softmax softmax =
-            exponentiate(logits, vocab_size, maximum, target, inverse_temperature);
-        const double log_sum = std::log(softmax.sum);
-        if (forward) logprobs[row] = static_cast<float>(softmax.target_logit - log_sum);
-        if (entropies) entropies[row] = static_cast<float>(log_sum - softmax.moment / softmax.sum);
-        if (backward) {
-          differentiate(logits, vocab_size, softmax.sum, target,
-                        logprob_gradients[row] * inverse_temperature);
-          if constexpr (std::is_same_v<T, bf16>) {
-            store_row(chunk.logit_gradient.as<bf16>() + i * vocab_size, logits, vocab_size);
-          }
-        }
-      }
-    });
-    if (!backward) continue;
-
-    zero(chunk.logit_gradient.rows(count, capacity - count));
+    softmax_rows<T>(args, chunk, count);
+    if (!has_backward(args)) continue;
+    zero(chunk.logit_gradient.rows(count, chunk.rows.size() - count));
     linear_backward_input({.input_gradient = chunk.hidden_gradient,
                            .output_gradient = chunk.logit_gradient,
                            .weight = args.head});
-    const T* gathered_gradient = chunk.hidden_gradient.as<T>();
-    for (int64_t i = 0; i < count; ++i) {
-      std::copy_n(gathered_gradient + i * d, d, hidden_gradient + rows[i] * d);
-    }
+    scatter<T>(args.hidden_gradient, chunk, count);
     linear_backward_weight({.weight_gradient = args.head_gradient,
                             .output_gradient = chunk.logit_gradient,
                             .input = chunk.hidden});
