@@ -93,7 +93,7 @@ bool apply_policy(Example& example, const ExampleOptions& options, ExampleCounts
     example.labels.resize(options.max_length);
   }
   if (!has_target(example)) {
-    ++counts.empty;
+    ++counts.unlabelled;
     return false;
   }
   counts.truncated += over_long;

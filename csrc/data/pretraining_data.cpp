@@ -49,7 +49,7 @@ Documents read_documents(Source& source, const DataOptions& options, const Token
       [&](const std::vector<int32_t>& ids) {
         const bool nothing_said =
             ids == std::vector<int32_t>{tokenizer.bos_id(), tokenizer.eos_id()};
-        source.counts.empty += nothing_said;
+        source.counts.unlabelled += nothing_said;
         if (!nothing_said) append_pieces(documents, ids, options.max_length, tokenizer.bos_id());
       });
   source.counts.examples = static_cast<int64_t>(documents.ends.size());
@@ -165,7 +165,7 @@ std::vector<Row> pretraining_evaluation_rows(const std::vector<DataPath>& eval,
     const Documents documents = read_documents(source, options, tokenizer);
     tokens.insert(tokens.end(), documents.tokens.begin(), documents.tokens.end());
   }
-  check_not_empty(sources, "data.eval");
+  if (!eval.empty()) check_not_empty(sources, "data.eval");
   std::vector<Row> rows;
   const auto length = static_cast<size_t>(options.max_length);
   for (size_t begin = 0; begin + 1 < tokens.size(); begin += length) {

@@ -106,7 +106,7 @@ std::vector<Row> sft_evaluation_rows(const std::vector<DataPath>& eval, const Da
       used += tokens;
     }
   }
-  check_not_empty(sources, "data.eval");
+  if (!eval.empty()) check_not_empty(sources, "data.eval");
   return rows;
 }
 

@@ -172,7 +172,7 @@ TEST(ReadExamples, LengthPolicies) {
   EXPECT_EQ(dropping.examples, 1);
   EXPECT_EQ(dropping.tokens, 4);
   EXPECT_EQ(dropping.dropped, 2);
-  EXPECT_EQ(dropping.empty, 1);  // labels[0] is never predicted
+  EXPECT_EQ(dropping.unlabelled, 1);  // labels[0] is never predicted
 
   ExampleCounts cutting;
   examples = read_fine_tuning_examples(path, {.max_length = 4, .over_long = OverLong::truncate},
@@ -182,7 +182,7 @@ TEST(ReadExamples, LengthPolicies) {
   EXPECT_EQ(examples[1].labels, (std::vector<int32_t>{1, 5, 6, 7}));
   EXPECT_EQ(cutting.truncated, 1);
   EXPECT_EQ(cutting.dropped, 0);
-  EXPECT_EQ(cutting.empty, 2);  // one has lost all that it had to learn
+  EXPECT_EQ(cutting.unlabelled, 2);  // one has lost all that it had to learn
   EXPECT_EQ(cutting.tokens, 8);
 }
 

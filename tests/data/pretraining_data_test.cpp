@@ -269,7 +269,9 @@ TEST(PretrainingEvaluation, AllTokensOnceInOrder) {
   EXPECT_EQ(rows[1][0].ids.size(), 10u);
   EXPECT_EQ(rows[2][0].ids, (std::vector<int32_t>{102, 2}));
   EXPECT_EQ(rows[1][0].ids, (std::vector<int32_t>{1, 101, 101, 101, 101, 101, 2, 1, 102, 102}));
-  EXPECT_THROW(pretraining_evaluation_rows({}, {}, small_tokenizer()), Error);
+  EXPECT_TRUE(pretraining_evaluation_rows({}, {}, small_tokenizer()).empty());
+  const std::string empty = files.write("c.jsonl", "");
+  EXPECT_THROW(pretraining_evaluation_rows({{empty}}, {}, small_tokenizer()), Error);
   EXPECT_THROW(pretraining_evaluation_rows({{one}}, {.max_length = 0}, small_tokenizer()), Error);
 }
 

@@ -206,7 +206,9 @@ TEST(SftEvaluation, AllExamplesOnceInOrder) {
     for (int32_t i = 0; i < 3; ++i) EXPECT_EQ(order[20 + i], 200 + i);
     EXPECT_TRUE(!packing || rows.size() < 15);
   }
-  EXPECT_THROW(sft_evaluation_rows({}, {}, small_tokenizer()), Error);
+  EXPECT_TRUE(sft_evaluation_rows({}, {}, small_tokenizer()).empty());
+  const std::string empty = files.write("c.jsonl", "");
+  EXPECT_THROW(sft_evaluation_rows({{empty}}, {}, small_tokenizer()), Error);
 }
 
 }  // namespace

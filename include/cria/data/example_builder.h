@@ -38,12 +38,12 @@ OverLong parse_over_long(const std::string& name, const std::string& key);  // "
 
 // What became of the records of one file.
 struct ExampleCounts {
-  int64_t examples = 0;   // kept
-  int64_t tokens = 0;     // of those
-  int64_t truncated = 0;  // kept, cut to max_length
-  int64_t dropped = 0;    // longer than max_length
-  int64_t empty = 0;      // left out: no token to learn is (or remains) in them
-  int64_t skipped = 0;    // bad lines
+  int64_t examples = 0;    // kept
+  int64_t tokens = 0;      // of those
+  int64_t truncated = 0;   // kept, cut to max_length
+  int64_t dropped = 0;     // longer than max_length
+  int64_t unlabelled = 0;  // left out: no token to learn is (or remains) in them
+  int64_t skipped = 0;     // bad lines
   std::string first_skipped;
 };
 

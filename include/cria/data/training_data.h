@@ -55,8 +55,8 @@ std::unique_ptr<TrainingData> make_pretraining_data(const DataOptions& options,
                                                     const Tokenizer& tokenizer);
 std::unique_ptr<TrainingData> make_sft_data(const DataOptions& options, const Tokenizer& tokenizer);
 
-// All rows of the files in `eval` once, in order; of `options`, only what shapes rows counts. The
-// last row of pretraining may be shorter than max_length.
+// All rows of the files in `eval` once, in order; none where there are no files. Of `options`, only
+// what shapes rows counts. The last row of pretraining may be shorter than max_length.
 std::vector<Row> pretraining_evaluation_rows(const std::vector<DataPath>& eval,
                                              const DataOptions& options,
                                              const Tokenizer& tokenizer);
