@@ -35,8 +35,9 @@ std::string losses(const ExampleCounts& counts) {
   std::string text;
   if (counts.dropped > 0) text += fmt::format("; {} dropped as too long", counts.dropped);
   if (counts.truncated > 0) text += fmt::format("; {} cut to max_length", counts.truncated);
-  if (counts.unlabelled > 0)
+  if (counts.unlabelled > 0) {
     text += fmt::format("; {} with nothing to learn left out", counts.unlabelled);
+  }
   if (counts.skipped > 0) {
     text += fmt::format("; {} bad lines skipped (first: {})", counts.skipped, counts.first_skipped);
   }
