@@ -15,9 +15,13 @@ PretrainedModel::PretrainedModel(const std::string& directory, const InferenceOp
       backend_(make_backend(options.device)),
       layout_(read_model_config(directory)),
       arena_(backend_->memory()),
-      model_(layout_, dtype_of_precision(options.precision), *backend_),
-      tokenizer_(directory + "/tokenizer.model") {
+      model_(layout_, dtype_of_precision(options.precision), *backend_) {
   model_.reserve(arena_, /*training=*/false);
+}
+
+const Tokenizer& PretrainedModel::tokenizer() {
+  if (!tokenizer_) tokenizer_.emplace(directory_ + "/tokenizer.model");
+  return *tokenizer_;
 }
 
 void PretrainedModel::load() {

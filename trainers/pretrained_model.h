@@ -7,6 +7,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "cria/model/model.h"
@@ -30,7 +31,8 @@ class PretrainedModel {
   Backend& backend() { return *backend_; }
   Arena& arena() { return arena_; }
   const Model& model() const { return model_; }
-  const Tokenizer& tokenizer() const { return tokenizer_; }
+  // Read when first asked for: scoring token ids needs none.
+  const Tokenizer& tokenizer();
 
  private:
   std::string directory_;
@@ -38,7 +40,7 @@ class PretrainedModel {
   ParameterLayout layout_;
   Arena arena_;
   Model model_;
-  Tokenizer tokenizer_;
+  std::optional<Tokenizer> tokenizer_;
 };
 
 DType dtype_of_precision(const std::string& precision);  // fp32 or bf16

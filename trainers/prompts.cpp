@@ -1,0 +1,97 @@
+#include "trainers/prompts.h"
+
+#include "cria/data/records.h"
+
+namespace cria {
+
+namespace {
+
+using nlohmann::json;
+
+Prompt chat_prompt(std::vector<Message> messages, const PromptOptions& options,
+                   const Tokenizer& tokenizer, const std::string& where) {
+  if (messages.size() > 1 && messages.back().role == "assistant") messages.pop_back();
+  if (!options.system.empty() && messages.front().role != "system") {
+    messages.insert(messages.begin(), {"system", options.system});
+  }
+  if (messages.back().role != "user") {
+    throw input_error(where, "the dialogue must end with a user's message to answer");
+  }
+  return {.given = {},
+          .shown = messages.back().content,
+          .ids = encode_dialogue(tokenizer, messages, where).ids,
+          .is_chat = true,
+          .where = where};
+}
+
+Prompt string_prompt(const std::string& text, const PromptOptions& options,
+                     const Tokenizer& tokenizer, const std::string& where) {
+  if (is_anthropic_dialogue(text)) {
+    return chat_prompt(parse_anthropic_dialogue(text, where), options, tokenizer, where);
+  }
+  if (options.chat) return chat_prompt({{"user", text}}, options, tokenizer, where);
+  return {.given = {},
+          .shown = text,
+          .ids = encode_prompt(tokenizer, text),
+          .is_chat = false,
+          .where = where};
+}
+
+Prompt ids_prompt(const json& line, const Tokenizer& tokenizer, const std::string& where) {
+  const Record record = parse_record({{"input_ids", line["input_ids"]}}, where);
+  const std::vector<int32_t>& ids = std::get<Tokens>(record.content).ids;
+  return {
+      .given = {}, .shown = tokenizer.decode(ids), .ids = ids, .is_chat = false, .where = where};
+}
+
+Prompt parse_prompt(const json& line, const PromptOptions& options, const Tokenizer& tokenizer,
+                    const std::string& where) {
+  if (!line.is_object()) throw input_error(where, "the line is no JSON object");
+  for (const char* field : {"messages", "prompt", "question", "instruction", "text", "input_ids"}) {
+    const auto found = line.find(field);
+    if (found == line.end() || found->is_null()) continue;
+    Prompt prompt;
+    if (field == std::string_view("input_ids")) {
+      prompt = ids_prompt(line, tokenizer, where);
+    } else if (found->is_array()) {
+      prompt = chat_prompt(parse_messages(*found, where, field), options, tokenizer, where);
+    } else if (found->is_string()) {
+      std::string text = *found;
+      const auto input = line.find("input");
+      if (field == std::string_view("instruction") && input != line.end() && input->is_string() &&
+          !input->get_ref<const std::string&>().empty()) {
+        text += "\n" + input->get<std::string>();
+      }
+      prompt = string_prompt(text, options, tokenizer, where);
+    } else {
+      throw input_error(where, fmt::format("field '{}' must be a string or a list of messages, and "
+                                           "is {}",
+                                           field, found->type_name()));
+    }
+    prompt.given = *found;
+    return prompt;
+  }
+  throw input_error(where, "no prompt in the line",
+                    "give 'prompt', 'messages', 'question', 'instruction', 'text' or 'input_ids'");
+}
+
+}  // namespace
+
+Prompt text_prompt(const std::string& text, const PromptOptions& options,
+                   const Tokenizer& tokenizer) {
+  Prompt prompt = string_prompt(text, options, tokenizer, "--prompt");
+  prompt.given = text;
+  return prompt;
+}
+
+std::vector<Prompt> read_prompts(const std::string& path, const PromptOptions& options,
+                                 const Tokenizer& tokenizer) {
+  std::vector<Prompt> prompts;
+  JsonLines lines(path);
+  for (json line; lines.next(line);) {
+    prompts.push_back(parse_prompt(line, options, tokenizer, lines.where()));
+  }
+  return prompts;
+}
+
+}  // namespace cria
