@@ -60,7 +60,7 @@ struct GradientRows {
   }
   void load(Tile tile, int64_t rows, int64_t head_dim, bool first) const {
     if (first) {
-      std::fill(tile.data, tile.row(padded(rows)), 0.0f);
+      std::fill(tile.data, tile.row(rows), 0.0f);
     } else {
       load_tile(tile, between_phases, stride, rows, head_dim);
     }
@@ -168,8 +168,6 @@ class SpanPair {
     transpose(tiles_.output_gradient_transposed, tiles_.output_gradient, rows, head_dim_);
     const float* log_sum_exp = args_.log_sum_exp.as<float>() + head * tokens + token;
     std::copy(log_sum_exp, log_sum_exp + rows, tiles_.log_sum_exp);
-    std::fill(tiles_.log_sum_exp + rows, tiles_.log_sum_exp + padded(rows), 0.0f);
-    std::fill(tiles_.dot + rows, tiles_.dot + padded(rows), 0.0f);
     for (int64_t q = 0; q < rows; ++q) {
       const float* output = tiles_.output.row(q);
       const float* output_gradient = tiles_.output_gradient.row(q);

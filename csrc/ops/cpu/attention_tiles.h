@@ -1,9 +1,10 @@
 // What the forward and the backward pass of attention on the CPU share: the products of small fp32
 // tiles, their transposition, and the walk over the blocks of packed sequences.
 //
-// A sequence is cut into blocks of kBlock rows from its own first row, and tiles are copied to fp32
-// scratch with zeros up to the next multiple of the vector width. So no product has a ragged end,
-// and the arithmetic of a row does not depend on where its sequence stands in the pack.
+// A sequence is cut into blocks of kBlock rows from its own first row, so the arithmetic of a row
+// does not depend on where its sequence stands in the pack. Tiles are copied to fp32 scratch, with
+// zeros up to the next multiple of the vector width: no product has ragged columns. Columns that
+// stand for no query hold whatever comes out; they never mix with others and are never stored.
 //
 // Scores are kept transposed, [keys, queries]: the softmax of a query then runs down a column, many
 // queries side by side in a vector, and the keys and values are used in the layout they come in.
@@ -135,7 +136,7 @@ inline void multiply(Tile c, Tile a, Tile b, int64_t rows, int64_t columns, int6
       const int64_t column =
           part == Part::columns_from_row ? std::max(panel, row / kLanes * kLanes) : panel;
       const int64_t begin = part == Part::depth_from_row ? row : 0;
-      const int64_t end = part == Part::depth_to_row ? std::min(row + tile_rows, depth) : depth;
+      const int64_t end = part == Part::depth_to_row ? row + tile_rows : depth;
       const Tile c_tile = {c.row(row) + column, c.stride};
       const Tile a_tile = {kTransposed ? a.data + row : a.row(row), a.stride};
       const Tile b_tile = {b.data + column, b.stride};
@@ -193,20 +194,12 @@ inline void transpose(Tile output, Tile input, int64_t rows, int64_t columns) {
 
 // Copies rows of one head into a tile, with zeros in the rest of each last vector.
 template <typename T>
-inline void load_rows(Tile tile, const T* source, int64_t source_stride, int64_t rows,
+inline void load_tile(Tile tile, const T* source, int64_t source_stride, int64_t rows,
                       int64_t columns) {
   for (int64_t row = 0; row < rows; ++row) {
     load_row(tile.row(row), source + row * source_stride, columns);
     std::fill(tile.row(row) + columns, tile.row(row) + padded(columns), 0.0f);
   }
-}
-
-// The same, with zeros in the rows up to the next multiple of 16 as well.
-template <typename T>
-inline void load_tile(Tile tile, const T* source, int64_t source_stride, int64_t rows,
-                      int64_t columns) {
-  load_rows(tile, source, source_stride, rows, columns);
-  std::fill(tile.row(rows), tile.row(padded(rows)), 0.0f);
 }
 
 template <typename T>

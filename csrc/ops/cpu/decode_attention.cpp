@@ -40,7 +40,7 @@ struct CachedHead {
   void gather(Tile tile, const T* cache, int64_t begin, int64_t count) const {
     for (int64_t done = 0; done < count;) {
       const int64_t rows = std::min(contiguous(begin + done), count - done);
-      load_rows(tile.from_row(done), cache + offset(begin + done), head_dim, rows, head_dim);
+      load_tile(tile.from_row(done), cache + offset(begin + done), head_dim, rows, head_dim);
       done += rows;
     }
   }
@@ -134,12 +134,10 @@ void attend(const DecodeAttention& args, const DecodeTiles& tiles, const RowRun&
   const T* queries = args.qkv.as<T>() + run.first * qkv_stride + first_head * head_dim;
   const int64_t query_count = run.count * heads;
   for (int64_t row = 0; row < run.count; ++row) {
-    load_rows(tiles.query.from_row(row * heads), queries + row * qkv_stride, head_dim, heads,
+    load_tile(tiles.query.from_row(row * heads), queries + row * qkv_stride, head_dim, heads,
               head_dim);
   }
-  for (int64_t q = 0; q < query_count; ++q) {
-    tiles.query.scale_row(q, args.scale);
-  }
+  for (int64_t q = 0; q < query_count; ++q) tiles.query.scale_row(q, args.scale);
   std::fill(tiles.output.data, tiles.output.row(query_count), 0.0f);
   std::fill(tiles.maximum, tiles.maximum + query_count, -std::numeric_limits<float>::infinity());
   std::fill(tiles.sum, tiles.sum + query_count, 0.0f);
