@@ -123,7 +123,7 @@ int64_t invert_cumulative(const float* weights, int64_t vocab_size, float unifor
   const double target = static_cast<double>(uniform) * sum_weights(weights, vocab_size);
   double cumulative = 0.0;
   int64_t begin = 0;
-  for (;; begin += kBlock) {
+  for (; begin + kBlock < vocab_size; begin += kBlock) {
     const auto block = static_cast<double>(sum_block(weights, begin, vocab_size));
     if (cumulative + block > target) break;
     cumulative += block;
