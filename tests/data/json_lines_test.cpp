@@ -44,15 +44,18 @@ TEST(LineReader, EndsOfFiles) {
 
 TEST(LineReader, OverLongLinesAreCutAndPassedOver) {
   const TemporaryFiles files;
-  LineReader reader(files.write("a", std::string(500'000, 'x') + "\nshort\n"), 100);
-  std::string line;
-  ASSERT_TRUE(reader.next(line));
-  EXPECT_TRUE(reader.line_too_long());
-  EXPECT_EQ(line.size(), 100u);
-  ASSERT_TRUE(reader.next(line));
-  EXPECT_FALSE(reader.line_too_long());
-  EXPECT_EQ(line, "short");
-  EXPECT_EQ(reader.line_number(), 2);
+  // Longer than the limit by one; ending around the end of a buffer of 2^17 bytes; over several.
+  for (const size_t length : {101, 131'071, 131'072, 131'073, 500'000}) {
+    LineReader reader(files.write("a", std::string(length, 'x') + "\nshort\n"), 100);
+    std::string line;
+    ASSERT_TRUE(reader.next(line));
+    EXPECT_TRUE(reader.line_too_long()) << length;
+    EXPECT_EQ(line.size(), 100u);
+    ASSERT_TRUE(reader.next(line));
+    EXPECT_FALSE(reader.line_too_long());
+    EXPECT_EQ(line, "short");
+    EXPECT_EQ(reader.line_number(), 2);
+  }
 }
 
 TEST(LineReader, FilesThatCannotBeRead) {

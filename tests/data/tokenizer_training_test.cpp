@@ -65,6 +65,19 @@ TEST(TrainTokenizer, SampleOfLinesDependsOnTheSeedAlone) {
   EXPECT_NE(model(2), first);
 }
 
+TEST(TrainTokenizer, EarlyAndLateLinesHaveEqualChances) {
+  const TemporaryFiles files;
+  std::string text;
+  for (int i = 0; i < 4000; ++i) text += i < 2000 ? "wug wug\n" : "zot zot\n";
+  train_tokenizer({.files = {files.write("a.txt", text)},
+                   .output = files.path("t.model"),
+                   .vocab_size = 272,
+                   .input_sentence_size = 100,
+                   .seed = 3});
+  const Tokenizer tokenizer(files.path("t.model"));
+  EXPECT_EQ(tokenizer.encode("wug zot").size(), 2u);
+}
+
 TEST(TrainTokenizer, ErrorsLeaveTheOutputAsItWas) {
   const TemporaryFiles files;
   const std::string output = files.write("t.model", "as it was");
