@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <utility>
 
 #include "cria/core/tensor.h"
 
@@ -33,7 +34,6 @@ inline constexpr int kPanelVectors = 3;
 inline constexpr int kTileRows = 4;
 
 using Vector [[gnu::vector_size(kLanes * sizeof(float)), gnu::may_alias]] = float;
-using LaneIndex [[gnu::vector_size(kLanes * sizeof(float))]] = int32_t;
 
 constexpr int64_t round_up(int64_t value, int64_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
@@ -154,25 +154,23 @@ inline void multiply(Tile c, Tile a, Tile b, int64_t rows, int64_t columns, int6
 
 // One step of transposing a square of vectors: in every 2 kWidth square, the upper right and the
 // lower left kWidth squares change places.
-template <int kWidth>
-inline void swap_corners(Vector (&rows)[kLanes]) {
-  LaneIndex upper, lower;
-  for (int lane = 0; lane < kLanes; ++lane) {
-    upper[lane] = lane & kWidth ? kLanes + lane - kWidth : lane;
-    lower[lane] = lane & kWidth ? kLanes + lane : lane + kWidth;
-  }
+template <int kWidth, int... kLane>
+inline void swap_corners(Vector (&rows)[kLanes], std::integer_sequence<int, kLane...>) {
 #pragma GCC unroll 16
   for (int i = 0; i < kLanes; ++i) {
     if (i & kWidth) continue;
-    const Vector first = rows[i];
-    const Vector second = rows[i + kWidth];
-    rows[i] = __builtin_shuffle(first, second, upper);
-    rows[i + kWidth] = __builtin_shuffle(first, second, lower);
+    const Vector upper = rows[i];
+    const Vector lower = rows[i + kWidth];
+    rows[i] = __builtin_shufflevector(upper, lower,
+                                      (kLane & kWidth ? kLanes + kLane - kWidth : kLane)...);
+    rows[i + kWidth] = __builtin_shufflevector(
+        upper, lower, (kLane & kWidth ? kLanes + kLane : kLane + kWidth)...);
   }
 }
 
 // output[columns, rows] = input[rows, columns]^T, both rounded up to kLanes.
 inline void transpose(Tile output, Tile input, int64_t rows, int64_t columns) {
+  constexpr std::make_integer_sequence<int, kLanes> lanes;
   for (int64_t row = 0; row < rows; row += kLanes) {
     for (int64_t column = 0; column < columns; column += kLanes) {
       Vector square[kLanes];
@@ -180,10 +178,10 @@ inline void transpose(Tile output, Tile input, int64_t rows, int64_t columns) {
       for (int i = 0; i < kLanes; ++i) {
         square[i] = *reinterpret_cast<const Vector*>(input.row(row + i) + column);
       }
-      swap_corners<1>(square);
-      swap_corners<2>(square);
-      swap_corners<4>(square);
-      if constexpr (kLanes == 16) swap_corners<8>(square);
+      swap_corners<1>(square, lanes);
+      swap_corners<2>(square, lanes);
+      swap_corners<4>(square, lanes);
+      if constexpr (kLanes == 16) swap_corners<8>(square, lanes);
 #pragma GCC unroll 16
       for (int i = 0; i < kLanes; ++i) {
         *reinterpret_cast<Vector*>(output.row(column + i) + row) = square[i];
