@@ -1,6 +1,6 @@
 #include "cria/text/sentencepiece_training.h"
 
-#include <regex>
+#include <algorithm>
 #include <unordered_map>
 
 #include <sentencepiece_trainer.h>
@@ -28,21 +28,32 @@ class Sentences : public sentencepiece::SentenceIterator {
   bool done_ = false;
 };
 
+// The digits that follow `marker` in the message; empty where it is not there.
+std::string number_after(const std::string& message, const std::string& marker) {
+  const size_t found = message.find(marker);
+  if (found == std::string::npos) return {};
+  const size_t begin = found + marker.size();
+  const size_t end = std::min(message.find_first_not_of("0123456789", begin), message.size());
+  return message.substr(begin, end - begin);
+}
+
 // SentencePiece names its own source lines and flags; these three are what users meet.
 Error explained(const std::string& message, int32_t vocab_size, const std::string& where) {
-  std::smatch match;
-  if (std::regex_search(message, match, std::regex("value <= ([0-9]+)"))) {
+  const std::string highest = number_after(message, "value <= ");
+  if (!highest.empty()) {
     return input_error(where,
                        fmt::format("the text is too small for a vocabulary of {}", vocab_size),
-                       fmt::format("set it to {} at most, or give more text", match[1].str()));
+                       fmt::format("set it to {} at most, or give more text", highest));
   }
-  if (std::regex_search(message, match, std::regex("required_chars\\. [0-9]+ vs ([0-9]+)"))) {
+  const std::string lowest =
+      number_after(message, fmt::format("required_chars. {} vs ", vocab_size));
+  if (!lowest.empty()) {
     return input_error(
         where,
         fmt::format("a vocabulary of {} has no room for the text's characters beside unk, bos, eos "
                     "and the 256 bytes",
                     vocab_size),
-        fmt::format("set it to more than {}, or lower character_coverage", match[1].str()));
+        fmt::format("set it to more than {}, or lower character_coverage", lowest));
   }
   if (message.find("sentences_.empty()") != std::string::npos) {
     return input_error(where, "the training files hold no text", "give text to learn from");
