@@ -1,6 +1,6 @@
 #include "trainers/prompts.h"
 
-#include "cria/data/records.h"
+#include "cria/data/example_builder.h"
 
 namespace cria {
 
@@ -39,9 +39,12 @@ Prompt string_prompt(const std::string& text, const PromptOptions& options,
 
 Prompt ids_prompt(const json& line, const Tokenizer& tokenizer, const std::string& where) {
   const Record record = parse_record({{"input_ids", line["input_ids"]}}, where);
-  const std::vector<int32_t>& ids = std::get<Tokens>(record.content).ids;
-  return {
-      .given = {}, .shown = tokenizer.decode(ids), .ids = ids, .is_chat = false, .where = where};
+  const Example example = fine_tuning_example(record, {}, tokenizer);  // checks the ids
+  return {.given = {},
+          .shown = tokenizer.decode(example.ids),
+          .ids = example.ids,
+          .is_chat = false,
+          .where = where};
 }
 
 Prompt parse_prompt(const json& line, const PromptOptions& options, const Tokenizer& tokenizer,

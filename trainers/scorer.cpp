@@ -17,11 +17,22 @@ int64_t tokens_of_a_pass(const ModelConfig& config, int64_t batch_tokens) {
   return batch_tokens > 0 ? batch_tokens : std::max(config.max_position_embeddings, kLeastTokens);
 }
 
-// More tails, until the pack has exactly that many tokens.
-void fill_up(PackedBatch& batch, int64_t tokens) {
-  const auto longest = std::min<int64_t>(batch.max_sequence_length, kTokenMultiple);
+void require_finite(float value) {
+  if (std::isfinite(value)) return;
+  throw failure("scoring", "the model's output is not finite", "check its weights");
+}
+
+}  // namespace
+
+PackedBatch pack_filled(std::span<const Example> sequences, int64_t tokens) {
+  PackedBatch batch = pack(sequences);
+  CRIA_ASSERT(batch.tokens() <= tokens);
+  // No longer than a real sequence: the model may have no positions beyond.
+  size_t longest = 0;
+  for (const Example& sequence : sequences) longest = std::max(longest, sequence.ids.size());
+  const auto tail = std::min<int64_t>(static_cast<int64_t>(longest), kTokenMultiple);
   while (batch.tokens() < tokens) {
-    const int64_t count = std::min(longest, tokens - batch.tokens());
+    const int64_t count = std::min(tail, tokens - batch.tokens());
     for (int32_t i = 0; i < count; ++i) {
       batch.ids.push_back(0);
       batch.positions.push_back(i);
@@ -30,14 +41,8 @@ void fill_up(PackedBatch& batch, int64_t tokens) {
     }
     batch.sequence_offsets.push_back(static_cast<int32_t>(batch.tokens()));
   }
+  return batch;
 }
-
-void require_finite(float value) {
-  if (std::isfinite(value)) return;
-  throw failure("scoring", "the model's output is not finite", "check its weights");
-}
-
-}  // namespace
 
 Scorer::Scorer(const Model& model, int64_t batch_tokens)
     : model_(model),
@@ -91,11 +96,10 @@ void Scorer::for_each_pack(std::span<const Example> sequences, const Visit& visi
       ++end;
     }
     CRIA_ASSERT(end > begin);
-    PackedBatch pack_at_hand = pack(sequences.subspan(begin, end - begin));
-    fill_up(pack_at_hand, batch_tokens());
-    batch_.upload(model_.backend(), pack_at_hand);
+    const PackedBatch packed = pack_filled(sequences.subspan(begin, end - begin), batch_tokens());
+    batch_.upload(model_.backend(), packed);
     transformer_forward(model_, activations_, batch_);
-    visit(pack_at_hand, begin);
+    visit(packed, begin);
     begin = end;
   }
 }

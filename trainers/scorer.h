@@ -12,6 +12,10 @@
 
 namespace cria {
 
+// A pack of exactly `tokens` tokens: as pack(), with further tails of at most 128 tokens. `tokens`
+// is a multiple of 128 and no less than the sequences have.
+PackedBatch pack_filled(std::span<const Example> sequences, int64_t tokens);
+
 class Scorer {
  public:
   // Passes of batch_tokens tokens, rounded up to a multiple of 128. 0: what the model's longest

@@ -1,15 +1,14 @@
 // cria init: a model with random weights, as a Hugging Face directory.
 #include <filesystem>
 #include <memory>
-#include <optional>
 
 #include "cria/io/atomic_directory.h"
-#include "cria/io/config_schema.h"
 #include "cria/io/hugging_face.h"
 #include "cria/model/model.h"
 #include "cria/text/tokenizer.h"
 
 #include "trainers/commands/commands.h"
+#include "trainers/model_shape.h"
 
 namespace cria {
 
@@ -23,63 +22,17 @@ struct InitOptions {
   uint64_t seed = 0;
 };
 
-ModelConfig read_shape(const InitOptions& options, const Tokenizer& tokenizer) {
-  ModelConfig config;
-  std::optional<int64_t> vocab_size, key_value_heads, head_dim;
-  ConfigSchema schema;
-  schema.key("vocab_size", vocab_size, "size of the vocabulary; default: the tokenizer's")
-      .at_least(1);
-  schema.key("hidden_size", config.hidden_size, "width of the residual stream")
-      .at_least(1)
-      .required();
-  schema.key("intermediate_size", config.intermediate_size, "width of the MLP")
-      .at_least(1)
-      .required();
-  schema.key("num_hidden_layers", config.num_hidden_layers, "transformer blocks")
-      .at_least(1)
-      .required();
-  schema.key("num_attention_heads", config.num_attention_heads, "query heads")
-      .at_least(1)
-      .required();
-  schema
-      .key("num_key_value_heads", key_value_heads,
-           "key/value heads, dividing the query heads; default: as many")
-      .at_least(1)
-      .at_most(1 << 20);
-  schema.key("head_dim", head_dim, "width of a head; default: hidden_size / num_attention_heads")
-      .at_least(1)
-      .at_most(1 << 20);
-  schema.key("max_position_embeddings", config.max_position_embeddings, "longest sequence")
-      .at_least(1);
-  schema.key("rms_norm_eps", config.rms_norm_eps, "epsilon of the norms").positive();
-  schema.key("rope_theta", config.rope_theta, "base of the rotary frequencies").positive();
-  schema.key("tie_word_embeddings", config.tie_word_embeddings,
-             "the language head is the embedding table");
-  schema
-      .key("initializer_range", config.initializer_range,
-           "standard deviation of the initial matrices")
-      .positive();
-  schema.read_file(options.config);
-  for (const std::string& assignment : options.assignments) schema.set(assignment);
-  schema.check();
-
-  if (vocab_size && *vocab_size != tokenizer.vocab_size()) {
+// The tokenizer decides about the vocabulary; a file that expects another one is refused.
+ModelConfig config_for(const InitOptions& options, const Tokenizer& tokenizer) {
+  ModelConfig config = read_model_shape(options.config, options.assignments);
+  if (config.vocab_size != 0 && config.vocab_size != tokenizer.vocab_size()) {
     throw input_error(
         options.config,
-        fmt::format("vocab_size is {}, but {} has {} pieces", *vocab_size, options.tokenizer,
+        fmt::format("vocab_size is {}, but {} has {} pieces", config.vocab_size, options.tokenizer,
                     tokenizer.vocab_size()),
         fmt::format("take another tokenizer, or --set vocab_size={}", tokenizer.vocab_size()));
   }
   config.vocab_size = tokenizer.vocab_size();
-  const int heads = config.num_attention_heads;
-  config.num_key_value_heads = static_cast<int>(key_value_heads.value_or(heads));
-  if (!head_dim && config.hidden_size % heads != 0) {
-    throw input_error(options.config,
-                      fmt::format("hidden_size {} is no multiple of num_attention_heads {}",
-                                  config.hidden_size, heads),
-                      "give head_dim");
-  }
-  config.head_dim = static_cast<int>(head_dim.value_or(config.hidden_size / heads));
   config.bos_token_id = tokenizer.bos_id();
   config.eos_token_id = tokenizer.eos_id();
   return config;
@@ -95,7 +48,7 @@ void refuse_to_replace(const std::string& directory) {
 
 void run(const InitOptions& options) {
   const Tokenizer tokenizer(options.tokenizer);
-  const ParameterLayout layout(read_shape(options, tokenizer));
+  const ParameterLayout layout(config_for(options, tokenizer));
   refuse_to_replace(options.output);
 
   const std::unique_ptr<Backend> backend = make_backend("cpu");

@@ -53,6 +53,15 @@ void print_config(const ModelConfig& c) {
   line("parameters", ParameterLayout(c).parameter_count());
 }
 
+// Texts, such as the run's config, as they are.
+void print_state(const std::string& key, const nlohmann::json& value) {
+  if (value.is_string()) {
+    fmt::print("  {}:\n{}\n", key, value.get_ref<const std::string&>());
+  } else {
+    fmt::print("  {:<24} {}\n", key, value.dump());
+  }
+}
+
 void inspect_directory(const std::string& path) {
   if (!fs::exists(path + "/config.json")) {
     throw input_error(path, "holds no config.json",
@@ -61,7 +70,7 @@ void inspect_directory(const std::string& path) {
   if (fs::exists(path + "/trainer_state.json")) {
     const nlohmann::json state = read_trainer_state(path);
     fmt::print("{}: checkpoint\n", path);
-    for (const auto& [key, value] : state.items()) fmt::print("  {:<24} {}\n", key, value.dump());
+    for (const auto& [key, value] : state.items()) print_state(key, value);
   }
   fmt::print("{}: model\n", path);
   print_config(read_model_config(path));
