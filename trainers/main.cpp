@@ -5,6 +5,7 @@
 #include <spdlog/spdlog.h>
 
 #include "cria/core/error.h"
+#include "cria/dist/communicator.h"
 #include "cria/io/file.h"
 
 #include "trainers/commands/commands.h"
@@ -13,6 +14,7 @@ namespace {
 
 int report(const std::exception& exception, int exit_code) {
   fmt::print(stderr, "error: {}\n", exception.what());
+  cria::abort_ranks(exit_code);
   return exit_code;
 }
 
@@ -33,6 +35,9 @@ int main(int argc, char** argv) {
   add_inspect_command(app);
   add_demo_data_command(app);
   try {
+    if (argc > 1 && argv[1][0] != '-' && !app.get_subcommand_no_throw(argv[1])) {
+      throw input_error(argv[1], "there is no such command", "cria --help lists them");
+    }
     ignore_file_size_signal();
     spdlog::set_pattern("%H:%M:%S %v");
     app.parse(argc, argv);

@@ -128,6 +128,9 @@ void validate(const TrainConfig& config, const ModelConfig& model) {
                                   config.data.max_length),
                       "one row must fit: raise it or lower data.max_length");
   }
+  if (training.precision == "fp32" && training.gradient_dtype == "bf16") {
+    throw input_error("training.gradient_dtype", "bf16 gradients need training.precision: bf16");
+  }
   if (training.eval_steps > 0 && config.data.eval.empty()) {
     throw input_error("training.eval_steps", "data.eval names no file",
                       "add one or set eval_steps to 0");

@@ -10,7 +10,7 @@ namespace cria {
 
 TrainerSetup::TrainerSetup(const TrainConfig& config)
     : config_(config),
-      communicator_(single_process_communicator()),
+      communicator_(make_communicator()),
       backend_(make_backend(config.training.device)),
       model_config_(read_model_config(config.model.path)),
       tokenizer_(config.tokenizer.path.empty() ? config.model.path + "/tokenizer.model"

@@ -31,4 +31,12 @@ class Communicator {
 // One process: every call is a copy or nothing.
 std::unique_ptr<Communicator> single_process_communicator();
 
+// MPI over host memory when mpirun or srun started this process, else a single process. One a
+// process.
+std::unique_ptr<Communicator> make_communicator();
+
+// Ends all ranks of an MPI run (and does not return); does nothing otherwise. For main(), so that a
+// rank that fails brings the others down.
+void abort_ranks(int exit_code);
+
 }  // namespace cria

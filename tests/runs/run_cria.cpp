@@ -1,0 +1,135 @@
+#include "runs/run_cria.h"
+
+#include <algorithm>
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace cria::testing {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+int unlinked_file() {
+  std::string name = (fs::temp_directory_path() / "cria-output-XXXXXX").string();
+  const int descriptor = mkstemp(name.data());
+  unlink(name.c_str());
+  return descriptor;
+}
+
+std::string contents(int descriptor) {
+  std::string text(static_cast<size_t>(lseek(descriptor, 0, SEEK_END)), '\0');
+  if (pread(descriptor, text.data(), text.size(), 0) != static_cast<ssize_t>(text.size())) {
+    ADD_FAILURE() << "cannot read what the process printed";
+  }
+  return text;
+}
+
+}  // namespace
+
+Process::Process(const std::vector<std::string>& arguments, size_t file_size_limit)
+    : output_(unlinked_file()), errors_(unlinked_file()) {
+  std::vector<std::string> words = {CRIA_BINARY};
+  words.insert(words.end(), arguments.begin(), arguments.end());
+  std::vector<char*> argv;
+  for (std::string& word : words) argv.push_back(word.data());
+  argv.push_back(nullptr);
+  pid_ = fork();
+  if (pid_ == 0) {
+    dup2(output_, STDOUT_FILENO);
+    dup2(errors_, STDERR_FILENO);
+    if (file_size_limit > 0) {
+      const rlimit limit = {file_size_limit, file_size_limit};
+      setrlimit(RLIMIT_FSIZE, &limit);
+    }
+    // Threads that wait sleep: many a test machine has fewer cores than threads.
+    setenv("OMP_WAIT_POLICY", "passive", 1);
+    execv(argv[0], argv.data());
+    _exit(127);
+  }
+}
+
+Process::~Process() {
+  if (!finished_) {
+    signal(SIGKILL);
+    wait();
+  }
+  close(output_);
+  close(errors_);
+}
+
+void Process::signal(int number) const { kill(pid_, number); }
+
+bool Process::running() {
+  if (!finished_) finished_ = waitpid(pid_, &status_, WNOHANG) == pid_;
+  return !finished_;
+}
+
+ProcessResult Process::wait() {
+  if (!finished_) {
+    waitpid(pid_, &status_, 0);
+    finished_ = true;
+  }
+  return {.exit_code = WIFEXITED(status_) ? WEXITSTATUS(status_) : -WTERMSIG(status_),
+          .output = contents(output_),
+          .errors = contents(errors_)};
+}
+
+ProcessResult run_cria(const std::vector<std::string>& arguments, size_t file_size_limit) {
+  return Process(arguments, file_size_limit).wait();
+}
+
+void run_cria_well(const std::vector<std::string>& arguments) {
+  const ProcessResult result = run_cria(arguments);
+  ASSERT_EQ(result.exit_code, 0) << result.output << result.errors;
+}
+
+std::string read_bytes(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) ADD_FAILURE() << "cannot read " << path;
+  std::ostringstream bytes;
+  bytes << file.rdbuf();
+  return bytes.str();
+}
+
+size_t read_lines(const std::string& path) {
+  const std::string bytes = read_bytes(path);
+  return static_cast<size_t>(std::count(bytes.begin(), bytes.end(), '\n'));
+}
+
+void write_bytes(const std::string& path, const std::string& bytes) {
+  std::ofstream(path, std::ios::binary) << bytes;
+}
+
+std::map<std::string, std::string> read_tree(const std::string& directory) {
+  std::map<std::string, std::string> files;
+  for (const auto& entry : fs::recursive_directory_iterator(directory)) {
+    if (!entry.is_regular_file()) continue;
+    files[fs::relative(entry.path(), directory).string()] = read_bytes(entry.path().string());
+  }
+  return files;
+}
+
+std::vector<nlohmann::json> read_metrics(const std::string& run_directory) {
+  std::vector<nlohmann::json> lines;
+  std::ifstream file(run_directory + "/metrics.jsonl");
+  for (std::string line; std::getline(file, line);) {
+    lines.push_back(nlohmann::json::parse(line));
+    lines.back().erase("tokens_per_second");
+  }
+  return lines;
+}
+
+std::string golden(const std::string& name) {
+  return std::string(CRIA_SOURCE_DIR) + "/tests/golden/" + name;
+}
+
+}  // namespace cria::testing

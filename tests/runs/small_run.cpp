@@ -1,0 +1,60 @@
+#include "runs/small_run.h"
+
+#include <gtest/gtest.h>
+
+namespace cria::testing {
+
+SmallRun::SmallRun(Trainer trainer) : trainer_(trainer) {
+  run_cria_well({"demo-data", "--output", path("data")});
+}
+
+std::vector<std::string> SmallRun::command(const std::string& output,
+                                           const std::vector<std::string>& assignments) const {
+  const bool pretraining = trainer_ == Trainer::pretrain;
+  std::vector<std::string> words = {pretraining ? "pretrain" : "sft"};
+  std::vector<std::string> settings = {
+      "model.path=" + golden("models/gqa_untied"),
+      "tokenizer.path=" + golden("tokenizer.model"),
+      "data.train=[{path: " + path(pretraining ? "data/pretrain.jsonl" : "data/sft_train.jsonl") +
+          "}]",
+      "data.max_length=128",
+      "training.train_batch_size=4",
+      "training.micro_batch_tokens=256",
+      "training.max_steps=12",
+      "training.output_dir=" + path(output),
+      "optimizer.learning_rate=3e-3",
+      "optimizer.warmup_steps=3",
+      "checkpoint.save_steps=4",
+      "logging.logging_steps=1",
+  };
+  settings.insert(settings.end(), assignments.begin(), assignments.end());
+  for (const std::string& setting : settings) {
+    words.push_back("--set");
+    words.push_back(setting);
+  }
+  return words;
+}
+
+void expect_same_run(const std::string& run, const std::string& other, int last_step) {
+  const auto same_tree = [&](const std::string& folder) {
+    auto files = read_tree(run + folder);
+    auto others = read_tree(other + folder);
+    // Names the settings of the run, its output directory among them.
+    for (auto* tree : {&files, &others}) {
+      const auto state = tree->find("trainer_state.json");
+      if (state == tree->end()) continue;
+      auto object = nlohmann::json::parse(state->second);
+      object.erase("config");
+      state->second = object.dump();
+    }
+    ASSERT_EQ(files.size(), others.size()) << folder;
+    for (const auto& [name, bytes] : files) {
+      EXPECT_TRUE(bytes == others[name]) << folder << "/" << name << " differs";
+    }
+  };
+  same_tree("/final");
+  same_tree("/checkpoint-" + std::to_string(last_step));
+  EXPECT_EQ(read_metrics(run), read_metrics(other));
+}
+
+}  // namespace cria::testing
