@@ -35,7 +35,8 @@ int main(int argc, char** argv) {
   add_inspect_command(app);
   add_demo_data_command(app);
   try {
-    if (argc > 1 && argv[1][0] != '-' && !app.get_subcommand_no_throw(argv[1])) {
+    const auto is_called = [&](const CLI::App* command) { return command->get_name() == argv[1]; };
+    if (argc > 1 && argv[1][0] != '-' && app.get_subcommands(is_called).empty()) {
       throw input_error(argv[1], "there is no such command", "cria --help lists them");
     }
     ignore_file_size_signal();
