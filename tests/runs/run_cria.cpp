@@ -50,8 +50,6 @@ Process::Process(const std::vector<std::string>& arguments, size_t file_size_lim
       const rlimit limit = {file_size_limit, file_size_limit};
       setrlimit(RLIMIT_FSIZE, &limit);
     }
-    // Threads that wait sleep: many a test machine has fewer cores than threads.
-    setenv("OMP_WAIT_POLICY", "passive", 1);
     execv(argv[0], argv.data());
     _exit(127);
   }
