@@ -65,7 +65,7 @@ lint: setup ## formatting as it should be, clang-tidy without a finding
 	$(call install,$(LINT_PACKAGES))
 	@clang-format --dry-run -Werror $(SOURCES)
 	@cmake -S . -B $(BUILD) -G Ninja -DCRIA_TESTS=ON $(CMAKE_ARGS) >/dev/null
-	@git ls-files 'csrc/*.cpp' 'trainers/*.cpp' | xargs -P $(JOBS) -n 4 clang-tidy -p $(BUILD) --quiet 2>/dev/null
+	@git ls-files 'csrc/*.cpp' 'trainers/*.cpp' | xargs -P $(JOBS) -n 2 clang-tidy -p $(BUILD) --quiet --extra-arg=-Wno-unknown-warning-option 2>/dev/null
 
 # The quick tests under AddressSanitizer and UndefinedBehaviorSanitizer.
 sanitize: setup ## tests under AddressSanitizer and UBSan

@@ -96,8 +96,9 @@ class Plans {
 
   // An empty Desc where a plain layout serves as well.
   const Desc& find_packed(int64_t k, int64_t n, DType dtype) {
-    const auto [entry, is_new] = packed_.try_emplace({k, n, dtype});
-    if (!is_new) return entry->second;
+    const auto [place, is_new] = packed_.try_emplace({k, n, dtype});
+    Desc& packed = place->second;
+    if (!is_new) return packed;
     constexpr int64_t kTypicalRows = 256;
     checked("choosing a packed layout", [&] {
       const dnnl::matmul::primitive_desc description(
@@ -107,10 +108,10 @@ class Plans {
       if (!is_fast(description)) return;
       const Desc chosen = description.weights_desc();
       if (chosen != matrix(k, n, dtype, Tag::ab) && chosen != matrix(k, n, dtype, Tag::ba)) {
-        entry->second = chosen;
+        packed = chosen;
       }
     });
-    return entry->second;
+    return packed;
   }
 
   std::mutex mutex_;
