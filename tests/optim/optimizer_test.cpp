@@ -85,7 +85,8 @@ TEST(Optimizer, SmallGradientsAreNotScaledUp) {
   Trained trained(DType::f32, {.max_grad_norm = 1e6});
   trained.fill_gradients(0.5f);
   trained.optimizer.update(1, 1e-3, trained.optimizer.gradient_norm());
-  // 1 - beta1 in fp32: 0.9 is off by 2^-25 at most, so the moment by half of that, and one rounding.
+  // 1 - beta1 in fp32: 0.9 is off by 2^-25 at most, so the moment by half of that, and one
+  // rounding.
   EXPECT_NEAR(trained.values(trained.optimizer.first_moment().embedding())[0], 0.05,
               0.5 * 0x1p-25 + 0.05 * 0x1p-24);
 }
