@@ -10,7 +10,7 @@ TEST_JOBS ?= 1
 
 # What the build and the tests need, as Debian packages.
 PACKAGES := g++ cmake ninja-build ccache mold pkg-config \
-  libdnnl-dev libsentencepiece-dev nlohmann-json3-dev libyaml-cpp-dev libcli11-dev libspdlog-dev libfmt-dev libopenmpi-dev \
+  libdnnl-dev libsentencepiece-dev nlohmann-json3-dev libyaml-cpp-dev libcli11-dev libspdlog-dev libfmt-dev libopenmpi-dev openmpi-bin \
   zlib1g-dev libgtest-dev libbenchmark-dev
 LINT_PACKAGES := clang-format clang-tidy libomp-dev
 FUZZ_PACKAGES := clang libclang-rt-14-dev
@@ -67,11 +67,14 @@ lint: setup ## formatting as it should be, clang-tidy without a finding
 	@cmake -S . -B $(BUILD) -G Ninja -DCRIA_TESTS=ON $(CMAKE_ARGS) >/dev/null
 	@git ls-files 'csrc/*.cpp' 'trainers/*.cpp' | xargs -P $(JOBS) -n 2 clang-tidy -p $(BUILD) --quiet --extra-arg=-Wno-unknown-warning-option 2>/dev/null
 
-# The quick tests under AddressSanitizer and UndefinedBehaviorSanitizer.
-sanitize: setup ## tests under AddressSanitizer and UBSan
+# The quick tests: those of single rooms. Whole runs and long generations take minutes under sanitizers.
+empty :=
+space := $(empty) $(empty)
+QUICK_TESTS := core ops text data io model optim report
+sanitize: setup ## quick tests under AddressSanitizer and UBSan
 	@cmake -S . -B $(BUILD)-sanitize -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCRIA_SANITIZE=address,undefined $(CMAKE_ARGS) >/dev/null
-	@cmake --build $(BUILD)-sanitize -j $(JOBS)
-	@ctest --test-dir $(BUILD)-sanitize --output-on-failure -LE slow -j $(TEST_JOBS)
+	@cmake --build $(BUILD)-sanitize -j $(JOBS) --target $(addprefix test_,$(QUICK_TESTS))
+	@ctest --test-dir $(BUILD)-sanitize --output-on-failure -j $(TEST_JOBS) -R '^($(subst $(space),|,$(strip $(QUICK_TESTS))))$$'
 
 FUZZ_SECONDS ?= 60
 fuzz: setup ## fuzz the readers of foreign files, FUZZ_SECONDS each

@@ -1,9 +1,12 @@
-// SIGINT and SIGTERM ask a run to finish its step, save and exit. A second SIGINT ends it at once.
+// SIGINT, SIGTERM and SIGUSR1 ask a run to finish its step, save and exit. A second SIGINT ends it
+// at once. SIGUSR1 is for launchers: mpirun passes it on as it is, while on SIGTERM it starts to
+// kill the ranks, and batch systems can send it some time before the end (Slurm:
+// --signal=USR1@300).
 #pragma once
 
 namespace cria {
 
-// From now on the two signals are noted instead of ending the process.
+// From now on these signals are noted instead of ending the process.
 void install_stop_signals();
 
 // The signal that came, or 0.

@@ -4,6 +4,7 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <sstream>
 
 #include <fcntl.h>
@@ -35,10 +36,23 @@ std::string contents(int descriptor) {
 
 }  // namespace
 
-Process::Process(const std::vector<std::string>& arguments, size_t file_size_limit)
-    : output_(unlinked_file()), errors_(unlinked_file()) {
+Process::Process(const std::vector<std::string>& arguments, size_t file_size_limit) {
   std::vector<std::string> words = {CRIA_BINARY};
   words.insert(words.end(), arguments.begin(), arguments.end());
+  start(words, file_size_limit);
+}
+
+Process::Process(const std::vector<std::string>& launcher,
+                 const std::vector<std::string>& arguments) {
+  std::vector<std::string> words = launcher;
+  words.push_back(CRIA_BINARY);
+  words.insert(words.end(), arguments.begin(), arguments.end());
+  start(words, 0);
+}
+
+void Process::start(std::vector<std::string> words, size_t file_size_limit) {
+  output_ = unlinked_file();
+  errors_ = unlinked_file();
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
@@ -50,7 +64,7 @@ Process::Process(const std::vector<std::string>& arguments, size_t file_size_lim
       const rlimit limit = {file_size_limit, file_size_limit};
       setrlimit(RLIMIT_FSIZE, &limit);
     }
-    execv(argv[0], argv.data());
+    execvp(argv[0], argv.data());
     _exit(127);
   }
 }
@@ -69,6 +83,12 @@ void Process::signal(int number) const { kill(pid_, number); }
 bool Process::running() {
   if (!finished_) finished_ = waitpid(pid_, &status_, WNOHANG) == pid_;
   return !finished_;
+}
+
+std::vector<pid_t> Process::children() const {
+  const std::string pid = std::to_string(pid_);
+  std::ifstream list("/proc/" + pid + "/task/" + pid + "/children");
+  return {std::istream_iterator<pid_t>(list), {}};
 }
 
 ProcessResult Process::wait() {

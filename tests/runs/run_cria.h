@@ -21,14 +21,19 @@ class Process {
  public:
   // `file_size_limit`: RLIMIT_FSIZE in bytes; 0: none.
   Process(const std::vector<std::string>& arguments, size_t file_size_limit = 0);
+  // The same behind a launcher: `mpirun -n 2 cria …`.
+  Process(const std::vector<std::string>& launcher, const std::vector<std::string>& arguments);
   Process(const Process&) = delete;
   ~Process();
 
   void signal(int number) const;
   bool running();
+  std::vector<pid_t> children() const;
   ProcessResult wait();
 
  private:
+  void start(std::vector<std::string> words, size_t file_size_limit);
+
   pid_t pid_ = -1;
   int output_ = -1;  // unlinked files
   int errors_ = -1;

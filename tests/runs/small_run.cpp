@@ -35,26 +35,35 @@ std::vector<std::string> SmallRun::command(const std::string& output,
   return words;
 }
 
-void expect_same_run(const std::string& run, const std::string& other, int last_step) {
-  const auto same_tree = [&](const std::string& folder) {
-    auto files = read_tree(run + folder);
-    auto others = read_tree(other + folder);
-    // Names the settings of the run, its output directory among them.
-    for (auto* tree : {&files, &others}) {
-      const auto state = tree->find("trainer_state.json");
-      if (state == tree->end()) continue;
-      auto object = nlohmann::json::parse(state->second);
-      object.erase("config");
-      state->second = object.dump();
-    }
-    ASSERT_EQ(files.size(), others.size()) << folder;
-    for (const auto& [name, bytes] : files) {
-      EXPECT_TRUE(bytes == others[name]) << folder << "/" << name << " differs";
-    }
-  };
-  same_tree("/final");
-  same_tree("/checkpoint-" + std::to_string(last_step));
+namespace {
+
+void expect_same_tree(const std::string& run, const std::string& other, const std::string& folder) {
+  auto files = read_tree(run + folder);
+  auto others = read_tree(other + folder);
+  // Names the settings of the run, its output directory among them.
+  for (auto* tree : {&files, &others}) {
+    const auto state = tree->find("trainer_state.json");
+    if (state == tree->end()) continue;
+    auto object = nlohmann::json::parse(state->second);
+    object.erase("config");
+    state->second = object.dump();
+  }
+  ASSERT_EQ(files.size(), others.size()) << folder;
+  for (const auto& [name, bytes] : files) {
+    EXPECT_TRUE(bytes == others[name]) << folder << "/" << name << " differs";
+  }
+}
+
+}  // namespace
+
+void expect_same_checkpoint(const std::string& run, const std::string& other, int step) {
+  expect_same_tree(run, other, "/checkpoint-" + std::to_string(step));
   EXPECT_EQ(read_metrics(run), read_metrics(other));
+}
+
+void expect_same_run(const std::string& run, const std::string& other, int last_step) {
+  expect_same_checkpoint(run, other, last_step);
+  expect_same_tree(run, other, "/final");
 }
 
 }  // namespace cria::testing

@@ -27,8 +27,9 @@ class SmallRun {
   Trainer trainer_;
 };
 
-// Everything that two runs must share to the bit: the final model, the last checkpoint, the
-// metrics.
+// What two runs must share to the bit: a checkpoint and the metrics; finished ones the final model
+// too.
+void expect_same_checkpoint(const std::string& run, const std::string& other, int step);
 void expect_same_run(const std::string& run, const std::string& other, int last_step);
 
 }  // namespace cria::testing
