@@ -46,6 +46,7 @@ int main(int argc, char** argv) {
   add_eval_command(app);
   add_inspect_command(app);
   add_demo_data_command(app);
+  add_demo_check_command(app);
   try {
     const auto is_called = [&](const CLI::App* command) { return command->get_name() == argv[1]; };
     if (argc > 1 && argv[1][0] != '-' && app.get_subcommands(is_called).empty()) {

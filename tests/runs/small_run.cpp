@@ -5,7 +5,7 @@
 namespace cria::testing {
 
 SmallRun::SmallRun(Trainer trainer) : trainer_(trainer) {
-  run_cria_well({"demo-data", "--output", path("data")});
+  run_cria_well({"demo-data", "--output", path("data"), "--size", "small"});
 }
 
 std::vector<std::string> SmallRun::command(const std::string& output,

@@ -16,5 +16,6 @@ void add_score_command(CLI::App& app);
 void add_eval_command(CLI::App& app);
 void add_inspect_command(CLI::App& app);
 void add_demo_data_command(CLI::App& app);
+void add_demo_check_command(CLI::App& app);
 
 }  // namespace cria

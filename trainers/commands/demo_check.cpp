@@ -1,0 +1,147 @@
+// cria demo-check: what answers to the demo world's questions are worth, by kind.
+#include <array>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "cria/data/json_lines.h"
+#include "cria/demo_world/checker.h"
+#include "cria/demo_world/files.h"
+#include "cria/io/atomic_directory.h"
+
+#include "trainers/commands/commands.h"
+
+namespace cria {
+
+namespace {
+
+using nlohmann::json;
+
+struct CheckOptions {
+  std::string answers;
+  std::vector<std::string> questions;
+  std::string output;
+};
+
+// Sums over the answers to one kind of question.
+struct Figures {
+  int64_t answers = 0, right = 0, safe = 0;
+  double correctness = 0, score = 0;
+  std::array<int64_t, demo::kMannerNames.size()> manners{};
+
+  void add(const demo::Judgement& judgement) {
+    ++answers;
+    right += judgement.right();
+    safe += judgement.safe;
+    correctness += judgement.correctness;
+    score += judgement.score();
+    ++manners[static_cast<size_t>(judgement.manner)];
+  }
+
+  double share(double sum) const { return sum / static_cast<double>(answers); }
+
+  json to_json() const {
+    json by_manner;
+    for (size_t i = 0; i < manners.size(); ++i) {
+      by_manner[std::string(demo::kMannerNames[i])] = share(static_cast<double>(manners[i]));
+    }
+    return {{"answers", answers},
+            {"right", share(static_cast<double>(right))},
+            {"safe", share(static_cast<double>(safe))},
+            {"correctness", share(correctness)},
+            {"score", share(score)},
+            {"manner", by_manner}};
+  }
+};
+
+// Prompts are told apart by their text, or by their list of messages.
+json key_of(const json& line) {
+  if (line.contains("prompt")) return line["prompt"];
+  return line.value("messages", json());
+}
+
+// The questions of some files, by their prompts.
+std::map<json, demo::Question> read_questions(const std::vector<std::string>& paths) {
+  std::map<json, demo::Question> questions;
+  for (const std::string& path : paths) {
+    JsonLines lines(path);
+    for (json line; lines.next(line);) {
+      questions[key_of(line)] = demo::parse_question(line, lines.where());
+    }
+  }
+  return questions;
+}
+
+std::string answer_of(const json& line, const std::string& where) {
+  const auto found = line.find("completion");
+  if (found == line.end() || !found->is_string()) {
+    throw input_error(where, "no answer in the line", "give 'completion', as cria generate does");
+  }
+  return found->get<std::string>();
+}
+
+demo::Question question_for(const json& line, const std::map<json, demo::Question>& questions,
+                            const std::string& where) {
+  if (line.contains("kind")) return demo::parse_question(line, where);
+  const auto found = questions.find(key_of(line));
+  if (found == questions.end()) {
+    throw input_error(where, "its prompt is in no file of questions",
+                      "name the file that the prompts came from with --questions");
+  }
+  return found->second;
+}
+
+std::string row(const std::string& kind, const Figures& figures) {
+  std::string line = fmt::format("{:<10} {:>7} {:>6.1f}% {:>11.3f} {:>6.3f}", kind, figures.answers,
+                                 100 * figures.share(static_cast<double>(figures.right)),
+                                 figures.share(figures.correctness), figures.share(figures.score));
+  for (const int64_t count : figures.manners) {
+    line += fmt::format(" {:>7.1f}%", 100 * figures.share(static_cast<double>(count)));
+  }
+  return line + "\n";
+}
+
+void run(const CheckOptions& options) {
+  const auto questions = read_questions(options.questions);
+  std::array<Figures, demo::kKindNames.size()> by_kind;
+  Figures all;
+  JsonLines lines(options.answers);
+  for (json line; lines.next(line);) {
+    if (!line.is_object()) throw input_error(lines.where(), "the line is no JSON object");
+    const demo::Question question = question_for(line, questions, lines.where());
+    const demo::Judgement judgement = demo::judge(question, answer_of(line, lines.where()));
+    by_kind[static_cast<size_t>(question.kind)].add(judgement);
+    all.add(judgement);
+  }
+  if (all.answers == 0) throw input_error(options.answers, "no answers in the file");
+
+  std::string table = fmt::format("{:<10} {:>7} {:>7} {:>11} {:>6}", "kind", "answers", "right",
+                                  "correctness", "score");
+  for (const std::string_view manner : demo::kMannerNames) table += fmt::format(" {:>8}", manner);
+  table += "\n";
+  json report = {{"all", all.to_json()}};
+  for (size_t kind = 0; kind < by_kind.size(); ++kind) {
+    if (by_kind[kind].answers == 0) continue;
+    const std::string name(demo::kKindNames[kind]);
+    table += row(name, by_kind[kind]);
+    report["kinds"][name] = by_kind[kind].to_json();
+  }
+  fmt::print("{}", table + row("all", all));
+  if (!options.output.empty()) write_file_atomically(options.output, report.dump(2) + "\n");
+}
+
+}  // namespace
+
+void add_demo_check_command(CLI::App& app) {
+  CLI::App* command =
+      app.add_subcommand("demo-check", "score answers to questions of the demo's small world");
+  auto options = std::make_shared<CheckOptions>();
+  command->add_option("--answers", options->answers, "JSON Lines with completions")->required();
+  command->add_option("--questions", options->questions,
+                      "the files that the prompts came from, where the answers do not say what is "
+                      "right themselves");
+  command->add_option("--output", options->output, "JSON file to write the figures to");
+  command->callback([options] { run(*options); });
+}
+
+}  // namespace cria
