@@ -48,12 +48,17 @@ demo: build ## tokenizer, pretraining, fine-tuning and questions answered, in mi
 bench: setup ## benchmarks, into the terminal
 	@cmake -S . -B $(BUILD) -G Ninja -DCRIA_BENCHMARKS=ON $(CMAKE_ARGS) >/dev/null
 	@cmake --build $(BUILD) -j $(JOBS)
-	@for b in $(BUILD)/bench_*; do [ -x $$b ] && [ -f $$b ] && $$b || exit 1; done
+	@for source in benchmarks/*.cpp; do \
+	  GOMP_SPINCOUNT=10000 $(BUILD)/bench_$$(basename $$source .cpp) || exit 1; done
 
-golden: ## make the golden fixtures again, with PyTorch and transformers from PyPI
-	@python3 -m venv build/venv-golden
+golden: setup ## make the golden fixtures again, with PyTorch and transformers from PyPI
+	@mkdir -p build && python3 -m venv build/venv-golden
 	@build/venv-golden/bin/pip install -q -r tests/golden/requirements.txt
 	@build/venv-golden/bin/python tests/golden/make_golden.py
+	@cmake -S . -B $(BUILD) -G Ninja -DCRIA_TESTS=ON $(CMAKE_ARGS) >/dev/null
+	@cmake --build $(BUILD) -j $(JOBS) --target test_io
+	@CRIA_WRITTEN_DIR=build/written $(BUILD)/test_io --gtest_filter='GoldenWritten.*'
+	@build/venv-golden/bin/python tests/golden/check_written.py build/written
 
 SOURCES = $(shell git ls-files '*.cpp' '*.h' '*.cu' '*.cuh')
 
