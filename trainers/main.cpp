@@ -42,6 +42,7 @@ int main(int argc, char** argv) {
   add_pretrain_command(app);
   add_sft_command(app);
   add_generate_command(app);
+  add_chat_command(app);
   add_score_command(app);
   add_eval_command(app);
   add_inspect_command(app);

@@ -87,14 +87,25 @@ Prompt text_prompt(const std::string& text, const PromptOptions& options,
   return prompt;
 }
 
-std::vector<Prompt> read_prompts(const std::string& path, const PromptOptions& options,
-                                 const Tokenizer& tokenizer) {
-  std::vector<Prompt> prompts;
-  JsonLines lines(path);
+PromptFile read_prompts(const std::string& path, const PromptOptions& options,
+                        const Tokenizer& tokenizer,
+                        const std::function<void(const Prompt&)>& check) {
+  PromptFile file;
+  JsonLines lines(path, options.skip_bad_lines);
   for (json line; lines.next(line);) {
-    prompts.push_back(parse_prompt(line, options, tokenizer, lines.where()));
+    try {
+      Prompt prompt = parse_prompt(line, options, tokenizer, lines.where());
+      prompt.number =
+          static_cast<uint32_t>(static_cast<int64_t>(file.prompts.size()) + lines.skipped());
+      check(prompt);
+      file.prompts.push_back(std::move(prompt));
+    } catch (const Error& error) {
+      lines.reject(error);
+    }
   }
-  return prompts;
+  file.skipped = lines.skipped();
+  file.first_skipped = lines.first_skipped();
+  return file;
 }
 
 }  // namespace cria

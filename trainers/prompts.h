@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -13,6 +14,7 @@ namespace cria {
 struct PromptOptions {
   bool chat = false;   // a string is a user's message, in the chat format; else a text to continue
   std::string system;  // system message of chats that have none; empty: none
+  bool skip_bad_lines = false;
 };
 
 struct Prompt {
@@ -21,6 +23,7 @@ struct Prompt {
   std::vector<int32_t> ids;  // ready to be continued
   bool is_chat = false;
   std::string where;
+  uint32_t number = 0;  // in its file, from 0; bad lines count
 };
 
 Prompt text_prompt(const std::string& text, const PromptOptions& options,
@@ -28,8 +31,16 @@ Prompt text_prompt(const std::string& text, const PromptOptions& options,
 
 // Lines with "prompt" or "messages" (message lists; an answer at the end is left out), "prompt",
 // "question", "instruction" (with "input"?) or "text" (strings; Anthropic's dialogues are chats),
-// or "input_ids". Other fields are left alone.
-std::vector<Prompt> read_prompts(const std::string& path, const PromptOptions& options,
-                                 const Tokenizer& tokenizer);
+// or "input_ids". Other fields are left alone. A bad line is an input Error that names it, or is
+// left out and counted; so is one that `check` throws at.
+struct PromptFile {
+  std::vector<Prompt> prompts;
+  int64_t skipped = 0;
+  std::string first_skipped;  // its error's message
+};
+
+PromptFile read_prompts(const std::string& path, const PromptOptions& options,
+                        const Tokenizer& tokenizer,
+                        const std::function<void(const Prompt&)>& check);
 
 }  // namespace cria

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace cria {
 
@@ -29,10 +30,11 @@ GeneratorOptions complete(GeneratorOptions options, const ModelConfig& config) {
   return options;
 }
 
-// Every slot may use the whole context, and one prompt more is kept to be shared.
+// Every slot may use the whole context. While all are in use, the one that came in last began with
+// the kept prompt and shares its blocks, except the last if it is partly filled.
 int64_t blocks_needed(const GeneratorOptions& options) {
   const int64_t blocks = (options.max_context + options.block_size - 1) / options.block_size;
-  return (options.slots + 1) * blocks;
+  return options.slots * blocks + 1;
 }
 
 int32_t low_word(uint64_t value) { return static_cast<int32_t>(static_cast<uint32_t>(value)); }
@@ -58,13 +60,34 @@ void validate(const SamplingSettings& settings, const std::string& where) {
   }
 }
 
+void validate(const GenerationRequest& request, const ModelConfig& config, int64_t max_context,
+              const std::string& where) {
+  validate(request.settings, where);
+  if (request.prompt.empty()) throw input_error(where, "the prompt is empty");
+  const auto length = static_cast<int64_t>(request.prompt.size());
+  if (length >= max_context) {
+    throw input_error(where,
+                      fmt::format("a prompt of {} tokens leaves no room for an answer in a context "
+                                  "of {}",
+                                  length, max_context),
+                      "shorten it");
+  }
+  for (const int32_t id : request.prompt) {
+    if (id >= 0 && id < config.vocab_size) continue;
+    throw input_error(where, fmt::format("token id {} is outside the model's vocabulary of {}", id,
+                                         config.vocab_size));
+  }
+}
+
 Generator::Generator(const Model& model, const GeneratorOptions& options)
     : model_(model),
       options_(complete(options, model.config())),
       cache_(model.config(), model.dtype(), blocks_needed(options_), options_.block_size),
       prefill_(model, cache_, options_.prefill_rows, /*sequences=*/1, options_.max_context),
       decode_(model, cache_, options_.slots, options_.slots, options_.max_context),
-      slots_(static_cast<size_t>(options_.slots)) {}
+      kept_(cache_) {
+  for (int64_t i = 0; i < options_.slots; ++i) slots_.push_back({.cached = CachedSequence(cache_)});
+}
 
 void Generator::reserve(Arena& arena) {
   const int64_t R = options_.slots;
@@ -83,90 +106,84 @@ void Generator::reserve(Arena& arena) {
   arena.reserve_workspace(workspace_, model_.backend().sampling_workspace_bytes(R, V));
 }
 
-void Generator::check(const GenerationRequest& request, const std::string& where) const {
-  validate(request.settings, where);
-  if (request.prompt.empty()) throw input_error(where, "the prompt is empty");
-  const auto length = static_cast<int64_t>(request.prompt.size());
-  if (length >= options_.max_context) {
-    throw input_error(where,
-                      fmt::format("a prompt of {} tokens leaves no room for an answer in a context "
-                                  "of {}",
-                                  length, options_.max_context),
-                      "shorten it");
+std::vector<std::vector<int32_t>> Generator::blocks_in_use() const {
+  std::vector<std::vector<int32_t>> blocks = {kept_.blocks()};
+  for (const Slot& slot : slots_) {
+    if (slot.request) blocks.push_back(slot.cached.blocks());
   }
-  const int64_t vocab_size = model_.config().vocab_size;
-  for (const int32_t id : request.prompt) {
-    if (id >= 0 && id < vocab_size) continue;
-    throw input_error(
-        where, fmt::format("token id {} is outside the model's vocabulary of {}", id, vocab_size));
-  }
+  return blocks;
 }
 
-std::vector<GenerationResult> Generator::generate(std::span<const GenerationRequest> requests) {
-  for (size_t i = 0; i < requests.size(); ++i) check(requests[i], fmt::format("prompt {}", i));
+std::vector<GenerationResult> Generator::generate(std::span<const GenerationRequest> requests,
+                                                  const TokenListener& listener) {
+  for (size_t i = 0; i < requests.size(); ++i) {
+    validate(requests[i], model_.config(), options_.max_context, fmt::format("prompt {}", i));
+  }
   std::vector<GenerationResult> results(requests.size());
+  // However this call ends, no slot goes on pointing into it.
+  struct SlotsInUse {
+    Generator& generator;
+    ~SlotsInUse() { generator.clear_slots(); }
+  } slots_in_use{*this};
+
   size_t next = 0;
   while (true) {
+    bool idle = true;
     for (Slot& slot : slots_) {
-      if (slot.request || next == requests.size()) continue;
-      enter(slot, requests[next], results[next]);
-      ++next;
+      if (!slot.request && next < requests.size()) {
+        slot.request = &requests[next];
+        slot.result = &results[next];
+        slot.index = next++;
+        enter(slot);
+      }
+      idle = idle && !slot.request;
     }
-    const bool idle = std::none_of(slots_.begin(), slots_.end(),
-                                   [](const Slot& slot) { return slot.request != nullptr; });
     if (idle) break;
     step();
-    draw();
+    if (!draw(listener)) break;
   }
-  forget_shared_prompt();
   return results;
 }
 
-void Generator::enter(Slot& slot, const GenerationRequest& request, GenerationResult& result) {
-  if (request.prompt != shared_.prompt) prefill(request.prompt);
-  slot.request = &request;
-  slot.result = &result;
-  slot.length = static_cast<int64_t>(request.prompt.size()) - 1;
-  slot.next_id = request.prompt.back();
-  // Full blocks are shared; the slot will write into the last one if there is room left in it.
-  slot.blocks = shared_.blocks;
-  const bool partial = slot.length % cache_.block_size() != 0;
-  const size_t full = slot.blocks.size() - (partial ? 1 : 0);
-  for (size_t i = 0; i < full; ++i) cache_.share(slot.blocks[i]);
-  if (partial) {
-    slot.blocks.back() = cache_.allocate();
-    cache_.copy(model_.backend(), slot.blocks.back(), shared_.blocks.back());
-  }
+void Generator::enter(Slot& slot) {
+  const std::vector<int32_t>& prompt = slot.request->prompt;
+  prefill(std::span(prompt).first(prompt.size() - 1));
+  slot.cached = kept_.fork();
+  slot.next_id = prompt.back();
 }
 
 void Generator::leave(Slot& slot) {
-  for (const int32_t block : slot.blocks) cache_.release(block);
-  slot = {};
+  if (options_.keep_prefix) kept_ = std::move(slot.cached);
+  slot = {.cached = CachedSequence(cache_)};
 }
 
-void Generator::forget_shared_prompt() {
-  for (const int32_t block : shared_.blocks) cache_.release(block);
-  shared_ = {};
+void Generator::clear_slots() {
+  for (Slot& slot : slots_) slot = {.cached = CachedSequence(cache_)};
+  if (!options_.keep_prefix) kept_.truncate(0);
 }
 
-void Generator::prefill(const std::vector<int32_t>& prompt) {
-  forget_shared_prompt();
-  shared_.prompt = prompt;
-  const int64_t length = static_cast<int64_t>(prompt.size()) - 1;
-  for (int64_t i = 0; i < cache_.blocks_for(length); ++i) {
-    shared_.blocks.push_back(cache_.allocate());
-  }
-  for (int64_t begin = 0; begin < length; begin += options_.prefill_rows) {
-    DecoderRows rows = prefill_.idle_rows();
-    for (size_t i = 0; i < shared_.blocks.size(); ++i) {
-      rows.set_block(0, static_cast<int64_t>(i), shared_.blocks[i]);
-    }
+// Leaves these tokens, and no others, in kept_.
+void Generator::prefill(std::span<const int32_t> ids) {
+  // Taken out of kept_ meanwhile: should a pass fail, what it has not computed must not stay.
+  CachedSequence cached = std::exchange(kept_, CachedSequence(cache_));
+  const auto common = static_cast<int64_t>(
+      std::mismatch(ids.begin(), ids.end(), cached.ids().begin(), cached.ids().end()).first -
+      ids.begin());
+  const auto length = static_cast<int64_t>(ids.size());
+  const bool same = common == length && common == cached.length();
+  cached.truncate(same || options_.keep_prefix ? common : 0);
+  while (cached.length() < length) {
+    const int64_t begin = cached.length();
     const int64_t count = std::min(options_.prefill_rows, length - begin);
+    cached.append(model_.backend(), ids.subspan(begin, count));
+    DecoderRows rows = prefill_.idle_rows();
+    rows.set_blocks(0, cached.blocks());
     for (int64_t row = 0; row < count; ++row) {
-      rows.set(row, prompt[static_cast<size_t>(begin + row)], begin + row, 0);
+      rows.set(row, ids[static_cast<size_t>(begin + row)], begin + row, 0);
     }
     prefill_.forward(rows);
   }
+  kept_ = std::move(cached);
 }
 
 // Decodes the next token of every slot in use: logits then hold the distribution of the one after.
@@ -176,21 +193,17 @@ void Generator::step() {
     Slot& slot = slots_[i];
     if (!slot.request) continue;
     const auto sequence = static_cast<int64_t>(i);
-    if (slot.length == static_cast<int64_t>(slot.blocks.size()) * cache_.block_size()) {
-      slot.blocks.push_back(cache_.allocate());
-    }
-    for (size_t b = 0; b < slot.blocks.size(); ++b) {
-      rows.set_block(sequence, static_cast<int64_t>(b), slot.blocks[b]);
-    }
-    rows.set(sequence, slot.next_id, slot.length, sequence);
-    ++slot.length;
+    rows.set(sequence, slot.next_id, slot.cached.length(), sequence);
+    slot.cached.append(model_.backend(), std::span(&slot.next_id, 1));
+    rows.set_blocks(sequence, slot.cached.blocks());
   }
   decode_.forward(rows);
   decode_.language_head(logits_);
 }
 
-// Draws a token for every slot in use; slots whose answer is complete become idle.
-void Generator::draw() {
+// Draws a token for every slot in use; slots whose answer ends become idle. False: the listener
+// wants no more.
+bool Generator::draw(const TokenListener& listener) {
   Backend& backend = model_.backend();
   std::vector<float> temperatures(slots_.size(), 0.0f), top_p(slots_.size(), 1.0f);
   std::vector<int32_t> top_k(slots_.size(), 0), keys(4 * slots_.size(), 0);
@@ -200,7 +213,7 @@ void Generator::draw() {
     temperatures[i] = request.settings.temperature;
     top_k[i] = request.settings.top_k;
     top_p[i] = request.settings.top_p;
-    const auto position = static_cast<uint64_t>(slots_[i].length);
+    const auto position = static_cast<uint64_t>(slots_[i].cached.length());
     keys[4 * i] = low_word(request.example);
     keys[4 * i + 1] = high_word(request.example);
     keys[4 * i + 2] = low_word(position);
@@ -239,9 +252,18 @@ void Generator::draw() {
     result.finished_by_eos =
         std::find(stop_ids.begin(), stop_ids.end(), tokens[i]) != stop_ids.end();
     const bool full = static_cast<int64_t>(result.tokens.size()) == settings.max_new_tokens ||
-                      slot.length + 1 == options_.max_context;
-    if (result.finished_by_eos || full) leave(slot);
+                      slot.cached.length() + 1 == options_.max_context;
+    result.complete = result.finished_by_eos || full;
+    AfterToken after = result.complete ? AfterToken::end_answer : AfterToken::go_on;
+    if (listener) {
+      const AfterToken wanted =
+          listener({.request = slot.index, .id = tokens[i], .last = result.complete});
+      after = std::max(after, wanted);
+    }
+    if (after != AfterToken::go_on) leave(slot);
+    if (after == AfterToken::end_all) return false;
   }
+  return true;
 }
 
 }  // namespace cria

@@ -1,5 +1,6 @@
 #include "cria/model/decoder.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace cria {
@@ -20,9 +21,9 @@ void DecoderRows::set(int64_t row, int32_t id, int64_t position, int64_t sequenc
   context_lengths[r] = static_cast<int32_t>(position) + 1;
 }
 
-void DecoderRows::set_block(int64_t sequence, int64_t index, int32_t block) {
-  CRIA_ASSERT(index < max_blocks);
-  block_tables[static_cast<size_t>(sequence * max_blocks + index)] = block;
+void DecoderRows::set_blocks(int64_t sequence, std::span<const int32_t> blocks) {
+  CRIA_ASSERT(static_cast<int64_t>(blocks.size()) <= max_blocks);
+  std::copy(blocks.begin(), blocks.end(), block_tables.begin() + sequence * max_blocks);
 }
 
 Decoder::Decoder(const Model& model, const KvCache& cache, int64_t rows, int64_t sequences,

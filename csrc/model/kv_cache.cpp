@@ -20,6 +20,10 @@ void KvCache::reserve(Arena& arena) {
   }
 }
 
+size_t KvCache::bytes() const {
+  return 2 * layers_.size() * static_cast<size_t>(shape_.elements()) * size_of(dtype_);
+}
+
 int32_t KvCache::allocate() {
   CRIA_ASSERT(!free_.empty());
   const int32_t block = free_.back();

@@ -46,6 +46,16 @@ size_t invalid_utf8(std::string_view text) {
   return std::string_view::npos;
 }
 
+size_t unfinished_utf8(std::string_view text) {
+  for (size_t bytes = 1; bytes <= 3 && bytes <= text.size(); ++bytes) {
+    const auto byte = static_cast<uint8_t>(text[text.size() - bytes]);
+    if ((byte & 0xC0) == 0x80) continue;  // inside a character: its first byte is further ahead
+    const size_t expected = byte >= 0xF0 ? 4 : byte >= 0xE0 ? 3 : byte >= 0xC2 ? 2 : 1;
+    return byte <= 0xF4 && expected > bytes ? bytes : 0;
+  }
+  return 0;
+}
+
 std::string_view strip(std::string_view text) {
   while (!text.empty()) {
     const Character front = first_character(text);

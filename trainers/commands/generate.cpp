@@ -1,14 +1,18 @@
 // cria generate: answers to prompts, for people or as JSON Lines.
 #include <algorithm>
+#include <chrono>
 #include <memory>
 
 #include "cria/generate/generator.h"
 #include "cria/io/atomic_directory.h"
+#include "cria/text/continuation.h"
 #include "cria/text/utf8.h"
 
 #include "trainers/commands/commands.h"
 #include "trainers/commands/inference_options.h"
+#include "trainers/commands/sampling_options.h"
 #include "trainers/prompts.h"
+#include "trainers/signals.h"
 
 namespace cria {
 
@@ -26,16 +30,9 @@ struct GenerateOptions {
   uint32_t samples = 1;
 };
 
-// What the new tokens add to the text. They are decoded with the prompt: alone, the space before
-// their first word would be lost.
 std::string completion_of(const Prompt& prompt, const GenerationResult& result,
                           const Tokenizer& tokenizer) {
-  std::vector<int32_t> ids = prompt.ids;
-  ids.insert(ids.end(), result.tokens.begin(), result.tokens.end());
-  const std::string before = tokenizer.decode(prompt.ids);
-  const std::string whole = tokenizer.decode(ids);
-  const std::string added =
-      whole.starts_with(before) ? whole.substr(before.size()) : tokenizer.decode(result.tokens);
+  const std::string added = decode_continuation(tokenizer, prompt.ids, result.tokens);
   return prompt.is_chat ? std::string(strip(added)) : added;
 }
 
@@ -60,43 +57,78 @@ int64_t context_needed(const std::vector<Prompt>& prompts, const GenerateOptions
 }
 
 std::vector<GenerationRequest> requests_for(const std::vector<Prompt>& prompts,
-                                            const GenerateOptions& options,
-                                            const Generator& generator) {
+                                            const GenerateOptions& options) {
   std::vector<GenerationRequest> requests;
-  for (size_t i = 0; i < prompts.size(); ++i) {
+  for (const Prompt& prompt : prompts) {
     for (uint32_t sample = 0; sample < options.samples; ++sample) {
-      requests.push_back({.prompt = prompts[i].ids,
-                          .example = sample_example(static_cast<uint32_t>(i), sample),
+      requests.push_back({.prompt = prompt.ids,
+                          .example = sample_example(prompt.number, sample),
                           .settings = options.sampling});
     }
-    generator.check(requests.back(), prompts[i].where);
   }
   return requests;
+}
+
+PromptFile prompts_of(const GenerateOptions& options, PretrainedModel& pretrained) {
+  const auto check = [&](const Prompt& prompt) {
+    const ModelConfig& config = pretrained.config();
+    validate({.prompt = prompt.ids, .settings = options.sampling}, config,
+             config.max_position_embeddings, prompt.where);
+  };
+  const Tokenizer& tokenizer = pretrained.tokenizer();
+  if (!options.prompts.empty()) {
+    return read_prompts(options.prompts, options.format, tokenizer, check);
+  }
+  PromptFile one{.prompts = {text_prompt(options.prompt, options.format, tokenizer)}};
+  check(one.prompts.front());
+  return one;
+}
+
+// The answers until all are complete or a signal comes.
+std::vector<GenerationResult> generate_answers(Generator& generator,
+                                               std::span<const GenerationRequest> requests) {
+  using Clock = std::chrono::steady_clock;
+  const Clock::time_point start = Clock::now();
+  int64_t tokens = 0;
+  size_t complete = 0;
+  install_stop_signals();
+  std::vector<GenerationResult> results =
+      generator.generate(requests, [&](const DrawnToken& token) {
+        ++tokens;
+        if (token.last) ++complete;
+        return stop_signal() != 0 ? AfterToken::end_all : AfterToken::go_on;
+      });
+  const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+  fmt::print(stderr, "{} of {} answers, {} tokens in {:.1f} s: {:.0f} tokens/s; KV cache {}\n",
+             complete, requests.size(), tokens, seconds, static_cast<double>(tokens) / seconds,
+             format_bytes(generator.cache().bytes()));
+  return results;
 }
 
 void run(GenerateOptions options) {
   validate(options.sampling, "generate");
   PretrainedModel pretrained(options.model, options.inference);
-  const Tokenizer& tokenizer = pretrained.tokenizer();
-  const std::vector<Prompt> prompts =
-      options.prompts.empty()
-          ? std::vector<Prompt>{text_prompt(options.prompt, options.format, tokenizer)}
-          : read_prompts(options.prompts, options.format, tokenizer);
+  const PromptFile file = prompts_of(options, pretrained);
+  const std::vector<Prompt>& prompts = file.prompts;
   options.sampling.stop_ids = {pretrained.config().eos_token_id};
   options.generator.max_context =
       context_needed(prompts, options, pretrained.config().max_position_embeddings);
 
   Generator generator(pretrained.model(), options.generator);
   generator.reserve(pretrained.arena());
-  const std::vector<GenerationRequest> requests = requests_for(prompts, options, generator);
   pretrained.load();
-  const std::vector<GenerationResult> results = generator.generate(requests);
+  const std::vector<GenerationResult> results =
+      generate_answers(generator, requests_for(prompts, options));
+  if (file.skipped > 0) {
+    fmt::print(stderr, "{} bad lines left out, the first: {}\n", file.skipped, file.first_skipped);
+  }
 
   std::string lines;
   for (size_t i = 0; i < results.size(); ++i) {
+    if (!results[i].complete) continue;
     const Prompt& prompt = prompts[i / options.samples];
     const auto sample = static_cast<uint32_t>(i % options.samples);
-    const std::string completion = completion_of(prompt, results[i], tokenizer);
+    const std::string completion = completion_of(prompt, results[i], pretrained.tokenizer());
     if (!options.output.empty()) {
       lines += json_line(prompt, sample, results[i], completion);
     } else if (prompt.is_chat) {
@@ -105,7 +137,16 @@ void run(GenerateOptions options) {
       fmt::print("{}{}\n\n", prompt.shown, completion);
     }
   }
-  if (!options.output.empty()) write_file_atomically(options.output, lines);
+  const bool stopped = std::any_of(results.begin(), results.end(),
+                                   [](const GenerationResult& result) { return !result.complete; });
+  if (!options.output.empty() && (!stopped || !lines.empty())) {
+    write_file_atomically(options.output, lines);
+  }
+  if (stopped) {
+    fmt::print(stderr, "stopped by signal {}: answers that were not complete are left out\n",
+               stop_signal());
+    throw CLI::RuntimeError(128 + stop_signal());
+  }
 }
 
 }  // namespace
@@ -123,23 +164,19 @@ void add_generate_command(CLI::App& app) {
   command->add_flag("--chat", options->format.chat,
                     "prompts are user messages, in Llama 2's format");
   command->add_option("--system", options->format.system, "system message of the chats");
-  SamplingSettings& sampling = options->sampling;
-  command->add_option("--max-new-tokens", sampling.max_new_tokens, "longest answer")
-      ->capture_default_str();
-  command->add_option("--temperature", sampling.temperature, "0: always the likeliest token")
-      ->capture_default_str();
-  command->add_option("--top-k", sampling.top_k, "draw from the k likeliest tokens; 0: from all")
-      ->capture_default_str();
-  command
-      ->add_option("--top-p", sampling.top_p,
-                   "draw from the fewest tokens that reach this probability")
-      ->capture_default_str();
+  add_sampling_options(*command, options->sampling, options->generator.seed);
   command->add_option("--num-samples", options->samples, "answers to each prompt")
       ->check(CLI::Range(1u, 1u << 30))
       ->capture_default_str();
-  command->add_option("--seed", options->generator.seed, "of the draws")->capture_default_str();
   command->add_option("--slots", options->generator.slots, "sequences decoded side by side")
       ->capture_default_str();
+  command->add_flag("--skip-bad-lines", options->format.skip_bad_lines,
+                    "leave out bad lines of --prompts, count them and go on");
+  command->footer(
+      "The output has the answers in the order of the prompts, and is written at the end, whole or "
+      "not at all.\nCtrl-C or SIGTERM ends early: the answers that are complete by then are "
+      "written,"
+      " and the exit code is 128 + the signal.");
   command->callback([options] { run(*options); });
 }
 

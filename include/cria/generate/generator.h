@@ -11,9 +11,12 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
+#include <string>
 #include <vector>
 
+#include "cria/model/cached_sequence.h"
 #include "cria/model/decoder.h"
 
 namespace cria {
@@ -40,11 +43,28 @@ constexpr uint64_t sample_example(uint32_t prompt, uint32_t sample) {
   return uint64_t{prompt} << 32 | sample;
 }
 
+// An input Error that names `where` when a setting is out of bounds, the prompt is empty, leaves no
+// room in a context of max_context tokens, or has ids outside the vocabulary.
+void validate(const GenerationRequest& request, const ModelConfig& config, int64_t max_context,
+              const std::string& where);
+
 struct GenerationResult {
   std::vector<int32_t> tokens;   // as sampled, the stop id included where it was reached
   std::vector<float> logprobs;   // of each, at its temperature, before top-k and top-p
   bool finished_by_eos = false;  // by one of the stop ids; else by max_new_tokens or the context
+  bool complete = false;         // false: the listener ended it, or all before it began
 };
+
+struct DrawnToken {
+  size_t request;  // its place among the requests
+  int32_t id;
+  bool last;  // of its answer
+};
+
+enum class AfterToken { go_on, end_answer, end_all };
+
+// Told of every token as it is drawn; what it returns can end an answer early, or all of them.
+using TokenListener = std::function<AfterToken(const DrawnToken&)>;
 
 struct GeneratorOptions {
   int64_t slots = 16;
@@ -52,6 +72,10 @@ struct GeneratorOptions {
   int64_t block_size = 32;
   int64_t prefill_rows = 64;
   uint64_t seed = 0;
+  // For dialogues: what the last request left in the cache stays there, and a prompt that begins
+  // with the same tokens goes on from where they part. The bits of a sample then depend on the
+  // requests before it too.
+  bool keep_prefix = false;
 };
 
 class Generator {
@@ -63,37 +87,31 @@ class Generator {
 
   void reserve(Arena& arena);
 
-  // One result for each request, in their order. Requests are checked before the first is begun.
-  std::vector<GenerationResult> generate(std::span<const GenerationRequest> requests);
-
-  // An input Error that names `where` when the prompt is empty, leaves no room in the context or
-  // has ids outside the vocabulary.
-  void check(const GenerationRequest& request, const std::string& where) const;
+  // One result for each request, in their order. All are validated before the first is begun.
+  // After an exception, the listener's own included, the generator is ready for other requests.
+  std::vector<GenerationResult> generate(std::span<const GenerationRequest> requests,
+                                         const TokenListener& listener = {});
 
   int64_t max_context() const { return options_.max_context; }
   const KvCache& cache() const { return cache_; }
+  // The blocks of the prompt that is kept, then of every slot in use, so that they can be counted.
+  std::vector<std::vector<int32_t>> blocks_in_use() const;
 
  private:
   struct Slot {
     const GenerationRequest* request = nullptr;  // nullptr: idle
     GenerationResult* result = nullptr;
-    std::vector<int32_t> blocks;  // of the cache, in the order of positions
-    int64_t length = 0;           // tokens in the cache
-    int32_t next_id = 0;          // to be decoded at position `length`
-  };
-  // All tokens but the last of the prompt that came in last, so that the next sample of the same
-  // prompt need not compute them again.
-  struct SharedPrompt {
-    std::vector<int32_t> prompt;
-    std::vector<int32_t> blocks;
+    size_t index = 0;  // of the request
+    CachedSequence cached;
+    int32_t next_id = 0;  // the one to be decoded next
   };
 
-  void enter(Slot& slot, const GenerationRequest& request, GenerationResult& result);
+  void enter(Slot& slot);
   void leave(Slot& slot);
-  void prefill(const std::vector<int32_t>& prompt);
-  void forget_shared_prompt();
+  void clear_slots();
+  void prefill(std::span<const int32_t> ids);
   void step();
-  void draw();
+  bool draw(const TokenListener& listener);
 
   const Model& model_;
   GeneratorOptions options_;
@@ -101,7 +119,9 @@ class Generator {
   Decoder prefill_;
   Decoder decode_;
   std::vector<Slot> slots_;
-  SharedPrompt shared_;
+  // All tokens but the last of the prompt that came in last, so that the next sample of the same
+  // prompt need not compute them again; with keep_prefix what the last request to leave had.
+  CachedSequence kept_;
 
   Tensor logits_;                // [slots, V] fp32
   Tensor tokens_, top_k_;        // [slots] i32

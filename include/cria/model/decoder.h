@@ -4,6 +4,7 @@
 // not depend on how many others are in use: rows that are not are idle.
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "cria/model/kv_cache.h"
@@ -16,7 +17,7 @@ struct DecoderRows {
   DecoderRows(int64_t rows, int64_t sequences, int64_t max_blocks);
 
   void set(int64_t row, int32_t id, int64_t position, int64_t sequence);
-  void set_block(int64_t sequence, int64_t index, int32_t block);
+  void set_blocks(int64_t sequence, std::span<const int32_t> blocks);
 
   std::vector<int32_t> ids;              // [R]
   std::vector<int32_t> positions;        // [R]
