@@ -3,57 +3,20 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <stdexcept>
 
 #include <gtest/gtest.h>
 
-#include "generate/small_model.h"
+#include "generate/engine.h"
 
 namespace cria {
 namespace {
 
-using testing::random_prompt;
+using testing::Engine;
+using testing::joined;
+using testing::request;
 using testing::small_config;
 using testing::SmallModel;
-
-// A model with a generator on top, small enough that prompts are longer than blocks and chunks.
-class Engine {
- public:
-  explicit Engine(const ModelConfig& config, GeneratorOptions options = {},
-                  DType dtype = DType::f32)
-      : small_(config, dtype), generator_(small_.model(), with_small_blocks(options)) {
-    generator_.reserve(small_.arena());
-    small_.load();
-  }
-
-  Generator& generator() { return generator_; }
-  SmallModel& small() { return small_; }
-
-  GenerationResult generate_one(const GenerationRequest& request) {
-    return generator_.generate(std::span(&request, 1)).front();
-  }
-
- private:
-  static GeneratorOptions with_small_blocks(GeneratorOptions options) {
-    options.block_size = 8;
-    options.prefill_rows = 16;
-    options.seed = 5;
-    return options;
-  }
-
-  SmallModel small_;
-  Generator generator_;
-};
-
-std::vector<int32_t> joined(std::vector<int32_t> ids, const std::vector<int32_t>& more) {
-  ids.insert(ids.end(), more.begin(), more.end());
-  return ids;
-}
-
-GenerationRequest request(int64_t prompt_length, uint64_t example, SamplingSettings settings) {
-  return {.prompt = random_prompt(prompt_length, 97, example),
-          .example = example,
-          .settings = std::move(settings)};
-}
 
 struct Heads {
   int heads;
@@ -83,64 +46,6 @@ TEST_P(GeneratorHeads, GreedyIsArgmaxOfFullForward) {
   }
 }
 
-// Logits of a few units, each a sum of 48 fp32 products on top of three layers: differences in the
-// order of summation reach some 1e-6 relative.
-TEST_P(GeneratorHeads, LogprobsAreThoseOfFullForward) {
-  Engine engine(small_config(GetParam().heads, GetParam().key_value_heads), {.slots = 4});
-  std::vector<GenerationRequest> requests;
-  const std::vector<SamplingSettings> settings = {
-      {.temperature = 1.0f, .max_new_tokens = 40},
-      {.temperature = 0.7f, .top_k = 5, .max_new_tokens = 40},
-      {.temperature = 1.5f, .top_p = 0.8f, .max_new_tokens = 40}};
-  for (uint64_t i = 0; i < 9; ++i) {
-    requests.push_back(request(static_cast<int64_t>(3 + 11 * i), i, settings[i % 3]));
-  }
-  const std::vector<GenerationResult> results = engine.generator().generate(requests);
-  for (size_t i = 0; i < requests.size(); ++i) {
-    const auto scored = engine.small().score(joined(requests[i].prompt, results[i].tokens),
-                                             requests[i].settings.temperature);
-    const size_t first = requests[i].prompt.size() - 1;
-    for (size_t t = 0; t < results[i].tokens.size(); ++t) {
-      EXPECT_NEAR(results[i].logprobs[t], scored.logprobs[first + t], 5e-5);
-    }
-  }
-}
-
-class GeneratorBits : public ::testing::TestWithParam<DType> {};
-INSTANTIATE_TEST_SUITE_P(Precision, GeneratorBits, ::testing::Values(DType::f32, DType::bf16));
-
-// The same request alone, among others, in another slot, and after a prompt shared with others.
-TEST_P(GeneratorBits, SampleDoesNotDependOnCompany) {
-  Engine engine(small_config(4, 2), {.slots = 5}, GetParam());
-  std::vector<GenerationRequest> requests;
-  for (uint64_t i = 0; i < 12; ++i) {
-    requests.push_back(request(static_cast<int64_t>(5 + 7 * i), i,
-                               {.max_new_tokens = static_cast<int64_t>(30 - 2 * i)}));
-    requests.push_back(requests.back());  // a second sample of the prompt
-    requests.back().example = sample_example(static_cast<uint32_t>(i), 1);
-  }
-  std::vector<GenerationResult> alone;
-  for (const GenerationRequest& one : requests) alone.push_back(engine.generate_one(one));
-
-  const auto expect_same = [&](const std::vector<size_t>& order) {
-    std::vector<GenerationRequest> shuffled;
-    for (const size_t i : order) shuffled.push_back(requests[i]);
-    const std::vector<GenerationResult> results = engine.generator().generate(shuffled);
-    for (size_t i = 0; i < order.size(); ++i) {
-      EXPECT_EQ(results[i].tokens, alone[order[i]].tokens);
-      EXPECT_EQ(results[i].logprobs, alone[order[i]].logprobs);
-    }
-  };
-  std::vector<size_t> order(requests.size());
-  for (size_t i = 0; i < order.size(); ++i) order[i] = i;
-  expect_same(order);
-  std::reverse(order.begin(), order.end());
-  expect_same(order);
-  for (size_t i = 0; i < order.size(); ++i) order[i] = (7 * i) % order.size();
-  expect_same(order);
-  EXPECT_NE(alone[0].tokens, alone[1].tokens) << "two samples of one prompt must differ";
-}
-
 TEST(Generator, SeedChangesSamples) {
   const GenerationRequest one = request(10, 3, {.max_new_tokens = 20});
   Engine engine(small_config(4, 4));
@@ -150,21 +55,6 @@ TEST(Generator, SeedChangesSamples) {
   other.reserve(small.arena());
   small.load();
   EXPECT_NE(other.generate(std::span(&one, 1)).front().tokens, engine.generate_one(one).tokens);
-}
-
-TEST(Generator, ReturnsEveryBlock) {
-  Engine engine(small_config(4, 2), {.slots = 3});
-  const int64_t free_blocks = engine.generator().cache().free_blocks();
-  for (uint64_t round = 0; round < 20; ++round) {
-    std::vector<GenerationRequest> requests;
-    for (uint64_t i = 0; i < 7; ++i) {
-      const auto length = static_cast<int64_t>(1 + (13 * round + i / 2 * 29) % 250);
-      requests.push_back(request(length, i / 2, {.max_new_tokens = 1 + 5 * static_cast<int>(i)}));
-      requests.back().prompt = random_prompt(length, 97, round + i / 2);
-    }
-    engine.generator().generate(requests);
-    EXPECT_EQ(engine.generator().cache().free_blocks(), free_blocks);
-  }
 }
 
 TEST(Generator, StopsAtAnyStopId) {
@@ -188,6 +78,76 @@ TEST(Generator, FillsTheContextAndNoMore) {
   EXPECT_EQ(engine.generate_one(request(30, 1, {.max_new_tokens = 100})).tokens.size(), 10u);
   EXPECT_EQ(engine.generate_one(request(39, 1, {.max_new_tokens = 100})).tokens.size(), 1u);
   EXPECT_THROW(engine.generate_one(request(40, 1, {})), Error);
+}
+
+TEST(Generator, TheListenerHearsEveryToken) {
+  Engine engine(small_config(4, 4), {.slots = 3});
+  std::vector<GenerationRequest> requests;
+  for (uint64_t i = 0; i < 7; ++i) {
+    requests.push_back(request(4, i, {.max_new_tokens = static_cast<int64_t>(3 + 2 * i)}));
+  }
+  std::vector<std::vector<int32_t>> heard(requests.size());
+  std::vector<int> ended(requests.size(), 0);
+  const auto results = engine.generator().generate(requests, [&](const DrawnToken& token) {
+    heard[token.request].push_back(token.id);
+    if (token.last) ++ended[token.request];
+    EXPECT_EQ(token.last, heard[token.request].size() == 3 + 2 * token.request);
+    return AfterToken::go_on;
+  });
+  for (size_t i = 0; i < requests.size(); ++i) {
+    EXPECT_EQ(heard[i], results[i].tokens);
+    EXPECT_EQ(ended[i], 1);
+    EXPECT_TRUE(results[i].complete);
+  }
+}
+
+TEST(Generator, TheListenerEndsOneAnswerOrAll) {
+  Engine engine(small_config(4, 4), {.slots = 2});
+  std::vector<GenerationRequest> requests;
+  for (uint64_t i = 0; i < 4; ++i) requests.push_back(request(4, i, {.max_new_tokens = 10}));
+  size_t drawn = 0;
+  const auto results = engine.generator().generate(requests, [&](const DrawnToken& token) {
+    if (token.request == 0) return AfterToken::end_answer;
+    if (token.request == 2 && ++drawn == 2) return AfterToken::end_all;
+    return AfterToken::go_on;
+  });
+  EXPECT_EQ(results[0].tokens.size(), 1u);
+  EXPECT_FALSE(results[0].complete);
+  EXPECT_EQ(results[2].tokens.size(), 2u);
+  EXPECT_FALSE(results[2].complete);
+  EXPECT_FALSE(results[1].complete);
+  EXPECT_TRUE(results[3].tokens.empty()) << "not begun: both slots were in use";
+  EXPECT_FALSE(results[3].complete);
+}
+
+TEST(Generator, GoesOnAfterAnException) {
+  Engine engine(small_config(4, 4), {.slots = 2});
+  const KvCache& cache = engine.generator().cache();
+  const std::vector<GenerationRequest> requests = {request(30, 1, {.max_new_tokens = 10}),
+                                                   request(9, 2, {.max_new_tokens = 10}),
+                                                   request(50, 3, {.max_new_tokens = 10})};
+  const auto before = engine.generator().generate(requests);
+  int tokens = 0;
+  EXPECT_THROW(engine.generator().generate(requests,
+                                           [&](const DrawnToken&) {
+                                             if (++tokens == 5) throw std::runtime_error("enough");
+                                             return AfterToken::go_on;
+                                           }),
+               std::runtime_error);
+  EXPECT_EQ(cache.free_blocks(), cache.block_count());
+
+  float& weight = engine.small().model().weights.final_norm().as<float>()[0];
+  const float sound = weight;
+  weight = std::nanf("");
+  EXPECT_THROW(engine.generator().generate(requests), Error);
+  EXPECT_EQ(cache.free_blocks(), cache.block_count());
+  weight = sound;
+
+  const auto after = engine.generator().generate(requests);
+  for (size_t i = 0; i < requests.size(); ++i) {
+    EXPECT_EQ(after[i].tokens, before[i].tokens);
+    EXPECT_EQ(after[i].logprobs, before[i].logprobs);
+  }
 }
 
 TEST(Generator, NoRequestsNoResults) {

@@ -1,11 +1,12 @@
 #include "generate/small_model.h"
 
 #include "cria/core/random.h"
+#include "cria/io/hugging_face.h"
 
 namespace cria::testing {
 
 namespace {
-constexpr int64_t kMaxTokens = 384;
+constexpr int64_t kMaxTokens = 512;
 }
 
 ModelConfig small_config(int heads, int key_value_heads) {
@@ -50,6 +51,13 @@ void SmallModel::load() {
       backend_->cast(model_.weights.block(block), masters.block(block));
     }
   }
+  model_.weights_changed();
+}
+
+void SmallModel::load(const std::string& directory) {
+  arena_.allocate();
+  model_.prepare();
+  read_weights(directory, model_.weights, *backend_);
   model_.weights_changed();
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "cria/model/heads.h"
@@ -17,7 +18,9 @@ class SmallModel {
 
   Arena& arena() { return arena_; }
   const Model& model() const { return model_; }
-  void load();  // after all that needs memory has reserved it
+  // After all that needs memory has reserved it. Random weights, or those of a model directory.
+  void load();
+  void load(const std::string& directory);
 
   // Of tokens 2…T of one sequence, by a forward pass over the whole of it.
   struct Scored {
