@@ -170,8 +170,8 @@ void Generator::prefill(std::span<const int32_t> ids) {
       std::mismatch(ids.begin(), ids.end(), cached.ids().begin(), cached.ids().end()).first -
       ids.begin());
   const auto length = static_cast<int64_t>(ids.size());
-  const bool same = common == length && common == cached.length();
-  cached.truncate(same || options_.keep_prefix ? common : 0);
+  const bool has_all = common == length;
+  cached.truncate(has_all || options_.keep_prefix ? common : 0);
   while (cached.length() < length) {
     const int64_t begin = cached.length();
     const int64_t count = std::min(options_.prefill_rows, length - begin);

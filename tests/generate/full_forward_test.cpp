@@ -136,6 +136,10 @@ TEST_P(FullForward, KeptPrefixesGiveTheSameLogprobs) {
     dialogue = generate(joined(dialogue, random_prompt(length, vocab_size, turn)),
                         static_cast<int64_t>(30 - 3 * turn));
     states.push_back(engine.generator().blocks_in_use()[0]);
+    // All but the last token, which no later one has looked at yet.
+    const auto cached = static_cast<int64_t>(dialogue.size()) - 1;
+    ASSERT_EQ(static_cast<int64_t>(states.back().size()),
+              engine.generator().cache().blocks_for(cached));
   }
   for (size_t turn = 1; turn < states.size(); ++turn) {
     ASSERT_GT(states[turn].size(), states[turn - 1].size());

@@ -57,6 +57,20 @@ TEST(Generator, SeedChangesSamples) {
   EXPECT_NE(other.generate(std::span(&one, 1)).front().tokens, engine.generate_one(one).tokens);
 }
 
+TEST(Generator, SamplesDependOnPromptNumberAndSampleNumber) {
+  Engine engine(small_config(4, 4));
+  std::vector<GenerationRequest> requests;
+  for (const uint64_t example :
+       {sample_example(0, 0), sample_example(0, 1), sample_example(1, 0), sample_example(1, 1)}) {
+    requests.push_back(request(10, 3, {.max_new_tokens = 20}));
+    requests.back().example = example;
+  }
+  const auto results = engine.generator().generate(requests);
+  for (size_t i = 0; i < results.size(); ++i) {
+    for (size_t j = 0; j < i; ++j) EXPECT_NE(results[i].tokens, results[j].tokens);
+  }
+}
+
 TEST(Generator, StopsAtAnyStopId) {
   Engine engine(small_config(4, 4));
   GenerationRequest greedy = request(12, 1, {.temperature = 0.0f, .max_new_tokens = 30});

@@ -26,6 +26,7 @@ class Process {
   Process(const Process&) = delete;
   ~Process();
 
+  pid_t pid() const { return pid_; }
   void signal(int number) const;
   bool running();
   std::vector<pid_t> children() const;

@@ -26,6 +26,22 @@ TEST(Utf8, NamesTheFirstBadByte) {
   EXPECT_EQ(invalid_utf8("\xc3\x28"), 0u);          // no continuation byte
 }
 
+TEST(Utf8, CountsTheBytesOfAnUnfinishedCharacter) {
+  for (const std::string character : {"a", "\u00e9", "\u20ac", "\U0001F600"}) {
+    for (size_t bytes = 0; bytes < character.size(); ++bytes) {
+      EXPECT_EQ(unfinished_utf8("x" + character.substr(0, bytes)), bytes);
+      EXPECT_EQ(unfinished_utf8(character.substr(0, bytes)), bytes);
+    }
+    EXPECT_EQ(unfinished_utf8("x" + character), 0u);
+  }
+  // Nothing can finish these.
+  EXPECT_EQ(unfinished_utf8("\x80"), 0u);
+  EXPECT_EQ(unfinished_utf8("\xff"), 0u);
+  EXPECT_EQ(unfinished_utf8("\xc0"), 0u);
+  EXPECT_EQ(unfinished_utf8("\xf5"), 0u);
+  EXPECT_EQ(unfinished_utf8("a\x80\x80\x80\x80"), 0u);
+}
+
 TEST(Strip, TakesWhatPythonTakes) {
   EXPECT_EQ(strip(" \t\r\n\v\f a b \x1c\x1f\n"), "a b");
   EXPECT_EQ(strip("\u00a0\u3000\u2003x\u2028\u0085"), "x");
