@@ -1,4 +1,9 @@
 // cria generate.
+#include <chrono>
+#include <csignal>
+#include <filesystem>
+#include <thread>
+
 #include "runs/commands.h"
 
 namespace cria::testing {
@@ -74,6 +79,90 @@ TEST_F(CommandGenerate, GeneratePrintsTheTextAfterItsPrompt) {
       run_cria({"generate", "--model", model_, "--prompt", "Once upon", "--max-new-tokens", "5"});
   EXPECT_EQ(result.exit_code, 0) << result.errors;
   EXPECT_EQ(result.output.rfind("Once upon", 0), 0u) << result.output;
+}
+
+TEST_F(CommandGenerate, BadLinesAreLeftOutAndCountedWhenAsked) {
+  const std::string too_long = json{{"input_ids", std::vector<int>(512, 1)}}.dump();
+  write_lines(path("prompts.jsonl"), {R"({"prompt": "One"})", "no JSON", R"({"prompt": 4})",
+                                      too_long, R"({"prompt": "Two"})"});
+  const std::vector<std::string> options = {"generate",
+                                            "--model",
+                                            model_,
+                                            "--output",
+                                            path("answers.jsonl"),
+                                            "--prompts",
+                                            path("prompts.jsonl"),
+                                            "--max-new-tokens",
+                                            "10"};
+  expect_refused(options, "prompts.jsonl:2", path("answers.jsonl"));
+  std::vector<std::string> skipping = options;
+  skipping.push_back("--skip-bad-lines");
+  const ProcessResult result = run_cria(skipping);
+  EXPECT_EQ(result.exit_code, 0);
+  EXPECT_NE(result.errors.find("3 bad lines"), std::string::npos) << result.errors;
+  EXPECT_NE(result.errors.find("prompts.jsonl:2"), std::string::npos) << result.errors;
+  const std::vector<json> answers = json_lines(path("answers.jsonl"));
+  ASSERT_EQ(answers.size(), 2u);
+  EXPECT_EQ(answers[0]["prompt"], "One");
+  EXPECT_EQ(answers[1]["prompt"], "Two");
+
+  // The lines left out do not change the others' samples.
+  write_lines(path("prompts.jsonl"),
+              {R"({"prompt": "One"})", R"({"prompt": "a"})", R"({"prompt": "b"})",
+               R"({"prompt": "c"})", R"({"prompt": "Two"})"});
+  run_cria_well(options);
+  EXPECT_EQ(json_lines(path("answers.jsonl"))[4], answers[1]);
+}
+
+// True once the process has a handler of its own for the signal.
+bool handles(const Process& process, int signal) {
+  for (const std::string& line : lines_of("/proc/" + std::to_string(process.pid()) + "/status")) {
+    if (!line.starts_with("SigCgt:")) continue;
+    return (std::stoull(line.substr(7), nullptr, 16) >> (signal - 1) & 1) != 0;
+  }
+  return false;
+}
+
+// Stopped in the middle, generate leaves the answers that were complete, whole and in order.
+TEST_F(CommandGenerate, ASignalLeavesWhatIsComplete) {
+  std::vector<std::string> prompts;
+  for (int i = 0; i < 2000; ++i) {
+    prompts.push_back(json{{"prompt", "Number " + std::to_string(i)}}.dump());
+  }
+  write_lines(path("prompts.jsonl"), prompts);
+  const auto command = [&](const std::string& file) {
+    return std::vector<std::string>{
+        "generate",        "--model", model_, "--prompts",        path(file), "--output",
+        path("out.jsonl"), "--slots", "2",    "--max-new-tokens", "60"};
+  };
+  write_lines(path("few.jsonl"), {prompts.begin(), prompts.begin() + 8});
+  const auto start = std::chrono::steady_clock::now();
+  run_cria_well(command("few.jsonl"));
+  const auto time_of_few = std::chrono::steady_clock::now() - start;
+  const std::vector<json> few = json_lines(path("out.jsonl"));
+
+  for (const int signal : {SIGINT, SIGTERM}) {
+    std::filesystem::remove(path("out.jsonl"));
+    Process process(command("prompts.jsonl"));
+    while (process.running() && !handles(process, SIGTERM)) std::this_thread::yield();
+    std::this_thread::sleep_for(2 * time_of_few);
+    process.signal(signal);
+    const ProcessResult result = process.wait();
+    EXPECT_EQ(result.exit_code, 128 + signal) << result.errors;
+    EXPECT_NE(result.errors.find("stopped by signal"), std::string::npos) << result.errors;
+    const std::vector<json> answers = json_lines(path("out.jsonl"));
+    ASSERT_GE(answers.size(), 3u);
+    ASSERT_LT(answers.size(), prompts.size());
+    int last = -1;
+    for (size_t i = 0; i < answers.size(); ++i) {
+      const int number = std::stoi(answers[i]["prompt"].get<std::string>().substr(7));
+      EXPECT_GT(number, last);
+      last = number;
+      if (static_cast<size_t>(number) < few.size()) {
+        EXPECT_EQ(answers[i], few[static_cast<size_t>(number)]);
+      }
+    }
+  }
 }
 
 TEST_F(CommandGenerate, GenerateRefusesWhatItCannotAnswer) {
