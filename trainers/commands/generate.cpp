@@ -5,6 +5,7 @@
 
 #include "cria/generate/generator.h"
 #include "cria/io/atomic_directory.h"
+#include "cria/report/progress.h"
 #include "cria/text/continuation.h"
 #include "cria/text/utf8.h"
 
@@ -84,24 +85,30 @@ PromptFile prompts_of(const GenerateOptions& options, PretrainedModel& pretraine
   return one;
 }
 
-// The answers until all are complete or a signal comes.
+// The answers until all are complete or a signal comes. On a terminal with a bar; elsewhere
+// standard error gets the summary alone.
 std::vector<GenerationResult> generate_answers(Generator& generator,
                                                std::span<const GenerationRequest> requests) {
   using Clock = std::chrono::steady_clock;
   const Clock::time_point start = Clock::now();
+  Progress progress("answer", static_cast<int64_t>(requests.size()), {.plain_seconds = 0});
   int64_t tokens = 0;
-  size_t complete = 0;
+  int64_t complete = 0;
+  const auto speed = [&] {
+    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    return fmt::format("{:.0f} tokens/s", static_cast<double>(tokens) / seconds);
+  };
   install_stop_signals();
   std::vector<GenerationResult> results =
       generator.generate(requests, [&](const DrawnToken& token) {
         ++tokens;
         if (token.last) ++complete;
+        if (progress.has_bar()) progress.update(complete, speed());
         return stop_signal() != 0 ? AfterToken::end_all : AfterToken::go_on;
       });
-  const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
-  fmt::print(stderr, "{} of {} answers, {} tokens in {:.1f} s: {:.0f} tokens/s; KV cache {}\n",
-             complete, requests.size(), tokens, seconds, static_cast<double>(tokens) / seconds,
-             format_bytes(generator.cache().bytes()));
+  progress.finish();
+  fmt::print(stderr, "{} of {} answers, {} tokens, {}, KV cache {}\n", complete, requests.size(),
+             tokens, speed(), format_bytes(generator.cache().bytes()));
   return results;
 }
 
