@@ -68,18 +68,18 @@ class Progress::LogAbove : public spdlog::sinks::sink {
 
   void log(const spdlog::details::log_msg& line) override {
     progress_.erase();
-    for (const spdlog::sink_ptr& sink : below_) sink->log(line);
+    for (const spdlog::sink_ptr& below : below_) below->log(line);
     flush();
     progress_.draw(progress_.time_left());
   }
   void flush() override {
-    for (const spdlog::sink_ptr& sink : below_) sink->flush();
+    for (const spdlog::sink_ptr& below : below_) below->flush();
   }
   void set_pattern(const std::string& pattern) override {
-    for (const spdlog::sink_ptr& sink : below_) sink->set_pattern(pattern);
+    for (const spdlog::sink_ptr& below : below_) below->set_pattern(pattern);
   }
   void set_formatter(std::unique_ptr<spdlog::formatter> formatter) override {
-    for (const spdlog::sink_ptr& sink : below_) sink->set_formatter(formatter->clone());
+    for (const spdlog::sink_ptr& below : below_) below->set_formatter(formatter->clone());
   }
   const std::vector<spdlog::sink_ptr>& below() const { return below_; }
 
