@@ -11,7 +11,7 @@ TEST_JOBS ?= 1
 # What the build and the tests need, as Debian packages.
 PACKAGES := g++ cmake ninja-build ccache mold pkg-config \
   libdnnl-dev libsentencepiece-dev nlohmann-json3-dev libyaml-cpp-dev libcli11-dev libspdlog-dev libfmt-dev libopenmpi-dev openmpi-bin \
-  libedit-dev zlib1g-dev libgtest-dev libbenchmark-dev
+  libedit-dev zlib1g-dev libprotobuf-dev protobuf-compiler libboost-dev libgtest-dev libbenchmark-dev
 LINT_PACKAGES := clang-format clang-tidy libomp-dev
 FUZZ_PACKAGES := clang libclang-rt-14-dev
 
@@ -56,9 +56,10 @@ golden: setup ## make the golden fixtures again, with PyTorch and transformers f
 	@build/venv-golden/bin/pip install -q -r tests/golden/requirements.txt
 	@build/venv-golden/bin/python tests/golden/make_golden.py
 	@cmake -S . -B $(BUILD) -G Ninja -DCRIA_TESTS=ON $(CMAKE_ARGS) >/dev/null
-	@cmake --build $(BUILD) -j $(JOBS) --target test_io
+	@cmake --build $(BUILD) -j $(JOBS) --target test_io cria
 	@CRIA_WRITTEN_DIR=build/written $(BUILD)/test_io --gtest_filter='GoldenWritten.*'
 	@build/venv-golden/bin/python tests/golden/check_written.py build/written
+	@build/venv-golden/bin/python tests/golden/check_events.py $(BUILD)/cria
 
 SOURCES = $(shell git ls-files '*.cpp' '*.h' '*.cu' '*.cuh')
 
@@ -70,6 +71,7 @@ lint: setup ## formatting as it should be, clang-tidy without a finding
 	$(call install,$(LINT_PACKAGES))
 	@clang-format --dry-run -Werror $(SOURCES)
 	@cmake -S . -B $(BUILD) -G Ninja -DCRIA_TESTS=ON $(CMAKE_ARGS) >/dev/null
+	@cmake --build $(BUILD) --target cria_event_proto >/dev/null # a header that is generated
 	@git ls-files 'csrc/*.cpp' 'trainers/*.cpp' | xargs -P $(JOBS) -n 2 clang-tidy -p $(BUILD) --quiet --extra-arg=-Wno-unknown-warning-option 2>/dev/null
 
 # The quick tests: those of single rooms. Whole runs and long generations take minutes under sanitizers.

@@ -103,6 +103,8 @@ void declare(ConfigSchema& schema, TrainConfig& c) {
 
   schema.key("logging.logging_steps", c.logging.logging_steps, "log every so many steps")
       .at_least(1);
+  schema.key("logging.tensorboard", c.logging.tensorboard,
+             "event files for TensorBoard in output_dir/tensorboard");
 }
 
 void validate(const TrainConfig& config, const ModelConfig& model) {

@@ -66,6 +66,7 @@ struct TrainConfig {
   } checkpoint;
   struct {
     int64_t logging_steps = 10;
+    bool tensorboard = true;
   } logging;
 };
 

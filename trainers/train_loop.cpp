@@ -9,6 +9,9 @@
 
 #include "cria/io/atomic_directory.h"
 #include "cria/io/hugging_face.h"
+#include "cria/report/event_file.h"
+#include "cria/report/metrics.h"
+#include "cria/report/progress.h"
 
 #include "trainers/run_settings.h"
 #include "trainers/signals.h"
@@ -33,12 +36,17 @@ class TrainLoop {
   int run() {
     install_stop_signals();
     resume();
-    if (is_root_) {
-      metrics_ = std::make_unique<MetricsFile>(output_dir_ + "/metrics.jsonl", step_);
-      spdlog::info("{} steps, {} done", total_steps_, step_);
-    }
     const int64_t last_step =
         std::min(total_steps_, config_.training.stop_at_step.value_or(total_steps_));
+    if (is_root_) {
+      metrics_ = std::make_unique<MetricsFile>(output_dir_ + "/metrics.jsonl", step_);
+      if (config_.logging.tensorboard) {
+        events_ = std::make_unique<EventFile>(output_dir_ + "/tensorboard", step_);
+      }
+      spdlog::info("{} steps, {} done", total_steps_, step_);
+      progress_ = std::make_unique<Progress>(
+          "step", last_step, ProgressOptions{.stream = stdout, .done = step_, .plain_seconds = 0});
+    }
     logged_at_ = Clock::now();
     int signal = 0;
     while (step_ < last_step && signal == 0) {
@@ -47,6 +55,7 @@ class TrainLoop {
       signal = agreed_stop_signal();
       if (is_due(config_.checkpoint.save_steps) || step_ == last_step || signal != 0) save();
     }
+    progress_.reset();
     if (step_ == total_steps_) finish();
     if (signal != 0 && step_ < total_steps_) {
       if (is_root_) spdlog::info("stopped by signal {} after step {}, saved", signal, step_);
@@ -131,25 +140,30 @@ class TrainLoop {
     }
     tokens_seen_ += tokens;
     tokens_since_log_ += tokens;
+    const double seconds = std::chrono::duration<double>(Clock::now() - logged_at_).count();
+    const double rate = static_cast<double>(tokens_since_log_) / seconds;
+    if (is_root_) {
+      progress_->update(step_,
+                        fmt::format("loss {:.4f}  {:.0f} tokens/s", figures.front().second, rate));
+    }
     if (is_due(config_.logging.logging_steps) || step_ == 1 || step_ == total_steps_) {
-      log(std::move(figures), norm, learning_rate);
+      log(std::move(figures), norm, learning_rate, rate);
     }
   }
 
-  void log(Figures figures, double norm, double learning_rate) {
-    const auto now = Clock::now();
-    const double seconds = std::chrono::duration<double>(now - logged_at_).count();
-    const double rate = static_cast<double>(tokens_since_log_) / seconds;
-    logged_at_ = now;
+  void log(Figures figures, double norm, double learning_rate, double rate) {
+    logged_at_ = Clock::now();
     tokens_since_log_ = 0;
     if (!is_root_) return;
-    spdlog::info("step {}/{}  loss {:.4f}  grad_norm {:.3f}  lr {:.3g}  {:.0f} tokens/s", step_,
-                 total_steps_, figures.front().second, norm, learning_rate, rate);
+    if (!progress_->has_bar()) {
+      spdlog::info("step {}/{}  loss {:.4f}  grad_norm {:.3f}  lr {:.3g}  {:.0f} tokens/s", step_,
+                   total_steps_, figures.front().second, norm, learning_rate, rate);
+    }
     figures.emplace_back("grad_norm", norm);
     figures.emplace_back("learning_rate", learning_rate);
     figures.emplace_back("num_tokens", static_cast<double>(tokens_seen_));
     figures.emplace_back("tokens_per_second", rate);
-    metrics_->write(step_, figures);
+    record(figures);
   }
 
   void evaluate() {
@@ -164,7 +178,12 @@ class TrainLoop {
     if (!is_root_) return;
     spdlog::info("step {}/{}  eval loss {:.4f}  perplexity {:.2f}", step_, total_steps_,
                  figures[0].second, figures[1].second);
+    record(figures);
+  }
+
+  void record(const Figures& figures) {
     metrics_->write(step_, figures);
+    if (events_) events_->write(step_, figures);
   }
 
   int agreed_stop_signal() {
@@ -208,7 +227,10 @@ class TrainLoop {
   const Schedule schedule_;
   const std::string output_dir_;
   const bool is_root_;
-  std::unique_ptr<MetricsFile> metrics_;  // of the root
+  // Of the root.
+  std::unique_ptr<MetricsFile> metrics_;
+  std::unique_ptr<EventFile> events_;
+  std::unique_ptr<Progress> progress_;
   int64_t step_ = 0;
   int64_t tokens_seen_ = 0;
   int64_t tokens_since_log_ = 0;

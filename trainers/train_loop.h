@@ -6,7 +6,6 @@
 #include <string>
 
 #include "cria/dist/communicator.h"
-#include "cria/report/metrics.h"
 
 #include "trainers/objective.h"
 #include "trainers/train_config.h"
@@ -26,8 +25,9 @@ struct TrainRun {
 };
 
 // Trains to the end, to training.stop_at_step or to a stop signal, whichever comes first; resumes
-// where checkpoint.resume says. Leaves in output_dir: config.yaml, metrics.jsonl, checkpoint-N/
-// and, at the end, final/. Returns the process's exit code: 0, or 128 + signal.
+// where checkpoint.resume says. Leaves in output_dir: config.yaml, metrics.jsonl,
+// tensorboard/, checkpoint-N/ and, at the end, final/. Returns the process's exit code: 0, or 128 +
+// signal.
 int train(TrainRun run);
 
 }  // namespace cria

@@ -45,7 +45,10 @@ TEST(MetricsFile, ResumingTakesOutLaterStepsAndACutLine) {
             "{\"step\":4,\"loss\":2.0}\n");
 }
 
-TEST(MetricsFile, CannotWrite) { EXPECT_THROW(MetricsFile("/nowhere/metrics.jsonl", 0), Error); }
+TEST(MetricsFile, CannotWrite) {
+  const TemporaryDirectory directory;
+  EXPECT_THROW(MetricsFile(directory / "nowhere/metrics.jsonl", 0), Error);
+}
 
 }  // namespace
 

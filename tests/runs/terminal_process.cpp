@@ -29,15 +29,17 @@ bool within_a_minute(const Condition& holds) {
 
 }  // namespace
 
-TerminalProcess::TerminalProcess(const std::vector<std::string>& arguments) {
+TerminalProcess::TerminalProcess(const std::vector<std::string>& arguments,
+                                 unsigned short columns) {
   std::vector<std::string> words = {CRIA_BINARY};
   words.insert(words.end(), arguments.begin(), arguments.end());
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
-  pid_ = forkpty(&terminal_, nullptr, nullptr, nullptr);
+  const winsize size = {.ws_row = 24, .ws_col = columns, .ws_xpixel = 0, .ws_ypixel = 0};
+  pid_ = forkpty(&terminal_, nullptr, nullptr, &size);
   if (pid_ == 0) {
-    setenv("TERM", "dumb", 1);  // no escape sequences among the text
+    setenv("TERM", columns > 0 ? "xterm" : "dumb", 1);
     execv(argv[0], argv.data());
     _exit(127);
   }
@@ -71,6 +73,18 @@ std::string TerminalProcess::read_until(const std::string& text) {
   const std::string result = unread_.substr(0, end);
   unread_.erase(0, end);
   return result;
+}
+
+std::string TerminalProcess::read_to_end() {
+  std::array<char, 4096> buffer;
+  pollfd wanted = {.fd = terminal_, .events = POLLIN, .revents = 0};
+  while (poll(&wanted, 1, 60000) == 1) {
+    const ssize_t bytes = read(terminal_, buffer.data(), buffer.size());
+    if (bytes <= 0) return std::exchange(unread_, {});
+    unread_.append(buffer.data(), static_cast<size_t>(bytes));
+  }
+  ADD_FAILURE() << "not at its end: " << unread_;
+  return std::exchange(unread_, {});
 }
 
 void TerminalProcess::read_prompt() {

@@ -10,7 +10,8 @@ namespace cria::testing {
 
 class TerminalProcess {
  public:
-  explicit TerminalProcess(const std::vector<std::string>& arguments);
+  // `columns` 0: a terminal of unknown width that knows no escape sequences.
+  explicit TerminalProcess(const std::vector<std::string>& arguments, unsigned short columns = 0);
   TerminalProcess(const TerminalProcess&) = delete;
   ~TerminalProcess();
 
@@ -19,6 +20,7 @@ class TerminalProcess {
   // What the terminal shows from where the last call ended up to the end of `text`; fails the test
   // when that has not come within a minute, or never will.
   std::string read_until(const std::string& text);
+  std::string read_to_end();  // up to where the process closes the terminal
 
   // Up to a prompt behind which keys can be typed: before the editor has set up the terminal, the
   // terminal itself would take Ctrl-D.
