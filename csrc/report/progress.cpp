@@ -20,8 +20,8 @@ constexpr const char* kEraseRest = "\x1b[K";  // of the line
 constexpr int kNarrowestBar = 10;
 constexpr int kWidestBar = 40;
 
-// Columns; 0 where that is not known, as behind the pseudo-terminals that mpirun gives its ranks,
-// whose output may end in a file.
+// Columns; 0 where that is not known. mpirun gives its ranks pseudo-terminals: as wide as its own
+// terminal, or of no width where its output is redirected.
 int terminal_width(std::FILE* stream) {
   winsize size = {};
   return ioctl(fileno(stream), TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;

@@ -5,7 +5,6 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <regex>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -99,17 +98,16 @@ TEST(Progress, ABarWithDetailsAndTimeLeft) {
   wait_for_next_drawing();
   progress.update(500, "loss 2.5000  1234 tokens/s");
   const std::string line = shown(terminal.written()).back();
-  EXPECT_TRUE(std::regex_match(
-      line,
-      std::regex("step 500/1000 \\[(=+)>( +)\\]  50%  loss 2.5000  1234 tokens/s  0:0\\d left")))
-      << line;
+  EXPECT_TRUE(line.starts_with("step 500/1000 [===")) << line;
+  EXPECT_NE(line.find("=>  "), std::string::npos) << line;
+  EXPECT_NE(line.find(" ]  50%  loss 2.5000  1234 tokens/s  0:0"), std::string::npos) << line;
+  EXPECT_TRUE(line.ends_with(" left")) << line;
   EXPECT_EQ(line.size(), 79u);
   progress.finish();
   const std::vector<std::string> lines = shown(terminal.written());
   ASSERT_EQ(lines.size(), 2u);
-  EXPECT_TRUE(std::regex_match(
-      lines[0],
-      std::regex("step 500/1000 \\[=+> +\\]  50%  loss 2.5000  1234 tokens/s  in 0:0\\d")))
+  EXPECT_TRUE(lines[0].starts_with("step 500/1000 [===")) << lines[0];
+  EXPECT_NE(lines[0].find(" ]  50%  loss 2.5000  1234 tokens/s  in 0:0"), std::string::npos)
       << lines[0];
   EXPECT_EQ(lines[1], "");
   progress.update(501, "late");
@@ -118,13 +116,17 @@ TEST(Progress, ABarWithDetailsAndTimeLeft) {
 
 TEST(Progress, TimeLeftIsThatOfTheStepsOfThisPart) {
   const Terminal terminal(80);
+  const auto start = std::chrono::steady_clock::now();
   Progress progress("step", 1000, {.stream = terminal.stream(), .done = 900});
   std::this_thread::sleep_for(std::chrono::milliseconds(200));
-  progress.update(902, "");  // 98 to go, of 0.1 s
+  progress.update(902, "");
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   const std::string line = shown(terminal.written()).back();
   const size_t at = line.find("0:");
   ASSERT_NE(at, std::string::npos) << line;
-  EXPECT_NEAR(std::stoi(line.substr(at + 2)), 10, 5) << line;
+  const int left = std::stoi(line.substr(at + 2));
+  EXPECT_GE(left, 9);  // 98 to go at 0.1 s or more
+  EXPECT_LE(left, 98 * seconds.count() / 2 + 1) << line;
 }
 
 TEST(Progress, AsWideAsTheTerminalIsAtTheMoment) {
@@ -208,7 +210,7 @@ TEST(Progress, PlainLinesElsewhere) {
     EXPECT_FALSE(progress.has_bar());
     progress.update(1, "too early");
     wait_for_next_drawing();
-    progress.update(50, "99 tokens/s");
+    progress.update(100, "99 tokens/s");
     progress.message("a message");
   }
   Progress silent("answer", 100, {.stream = file, .plain_seconds = 0});
@@ -217,7 +219,7 @@ TEST(Progress, PlainLinesElsewhere) {
   std::rewind(file);
   std::array<char, 4096> text = {};
   const size_t count = std::fread(text.data(), 1, text.size(), file);
-  EXPECT_EQ(std::string(text.data(), count), "answer 50/100  99 tokens/s  0:00 left\na message\n");
+  EXPECT_EQ(std::string(text.data(), count), "answer 100/100  99 tokens/s  0:00 left\na message\n");
   std::fclose(file);
 }
 

@@ -1,6 +1,7 @@
 // What a run tells while it goes on: a progress bar or plain lines, and curves for TensorBoard.
 #include <chrono>
 #include <csignal>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <regex>
@@ -78,6 +79,22 @@ TEST(RunReport, PlainLinesWherePiped) {
   for (const char* control : {"\r", "\x1b"}) {
     EXPECT_EQ((result.output + result.errors).find(control), std::string::npos) << result.output;
   }
+}
+
+// mpirun gives its ranks pseudo-terminals, whatever becomes of its own output.
+TEST(RunReport, PlainLinesAndOneEventFileUnderMpirun) {
+  const SmallRun small(Trainer::sft);
+  setenv("TERM", "xterm", 1);
+  const ProcessResult result =
+      Process({"mpirun", "--allow-run-as-root", "--oversubscribe", "-n", "2", "--mca",
+               "mpi_yield_when_idle", "1", "-x", "OMP_NUM_THREADS=1"},
+              small.command("run", {"training.max_steps=3"}))
+          .wait();
+  EXPECT_EQ(result.exit_code, 0) << result.errors;
+  EXPECT_NE(result.output.find("step 3/3  loss "), std::string::npos) << result.output;
+  EXPECT_EQ(result.output.find('\x1b'), std::string::npos) << result.output;
+  EXPECT_EQ(event_files(small.path("run/tensorboard")).size(), 1u);
+  EXPECT_EQ(read_curves(small.path("run/tensorboard")), metrics_curves(small.path("run")));
 }
 
 // The lines of `text` as a terminal shows them, without those that were drawn over.
