@@ -170,14 +170,16 @@ TEST(Progress, MessagesAndLogLinesStandAboveTheBar) {
     Progress progress("step", 10, {.stream = terminal.stream()});
     wait_for_next_drawing();
     progress.update(3, "loss 1");
-    terminal.written();
     progress.message("saved");
-    spdlog::info("from elsewhere");
     const std::vector<std::string> lines = shown(terminal.written());
     ASSERT_EQ(lines.size(), 2u);
     EXPECT_EQ(lines[0], "saved");
     EXPECT_EQ(lines[1].substr(0, 11), "step 3/10 [");
+    spdlog::info("from elsewhere");
     EXPECT_EQ(log.str(), "from elsewhere\n");
+    // The log goes elsewhere here: on the terminal the line was cleared for it, and drawn again.
+    const std::string around = terminal.written();
+    EXPECT_EQ(around.find("\r\x1b[K\rstep 3/10 ["), 0u) << around;
     progress.finish();
     terminal.written();
     spdlog::info("later");
