@@ -45,11 +45,12 @@ test: setup ## build and run all tests
 demo: build ## tokenizer, pretraining, fine-tuning and questions answered, in minutes on a CPU
 	@configs/demo/demo.sh $(BUILD)/cria
 
-bench: setup ## benchmarks, into the terminal
+bench: setup ## benchmarks beside PyTorch and transformers from PyPI, into build/benchmarks.md
 	@cmake -S . -B $(BUILD) -G Ninja -DCRIA_BENCHMARKS=ON $(CMAKE_ARGS) >/dev/null
 	@cmake --build $(BUILD) -j $(JOBS)
-	@for source in benchmarks/*.cpp; do \
-	  GOMP_SPINCOUNT=10000 $(BUILD)/bench_$$(basename $$source .cpp) || exit 1; done
+	@python3 -m venv $(BUILD)/venv-bench && $(BUILD)/venv-bench/bin/pip install -q -r benchmarks/peers/requirements.txt
+	@GOMP_SPINCOUNT=10000 $(BUILD)/bench_ops
+	@benchmarks/compare.py --build $(BUILD) --python $(BUILD)/venv-bench/bin/python --write $(BUILD)/benchmarks.md
 
 golden: setup ## make the golden fixtures again, with PyTorch and transformers from PyPI
 	@mkdir -p build && python3 -m venv build/venv-golden

@@ -15,8 +15,9 @@ struct Sizes {
 };
 
 // One row as in decoding, odd sizes, tails of every blocking, more than one block.
-constexpr Sizes kSizes[] = {{1, 1, 1},    {1, 96, 64},   {3, 5, 7},      {16, 131, 33},
-                            {37, 64, 48}, {64, 288, 96}, {257, 72, 300}, {130, 17, 515}};
+constexpr Sizes kSizes[] = {{1, 1, 1},      {1, 96, 64},   {1, 7, 33},   {1, 131, 515},
+                            {3, 5, 7},      {16, 131, 33}, {37, 64, 48}, {64, 288, 96},
+                            {257, 72, 300}, {130, 17, 515}};
 
 using reference::Matrix;
 using reference::multiply;

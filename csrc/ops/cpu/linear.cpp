@@ -1,5 +1,6 @@
 #include "cpu_ops.h"
 #include "matrix_product.h"
+#include "matrix_vector.h"
 
 namespace cria::cpu {
 
@@ -51,6 +52,9 @@ void linear_forward(const LinearForward& args) {
   const Shape& weight = args.weight.values.shape;
   const MatrixProduct product{
       .m = args.input.shape[0], .n = weight[0], .k = weight[1], .accumulate = args.accumulate};
+  if (product.m == 1) {
+    return multiply_by_vector(args.output, args.weight.values, args.input, args.accumulate);
+  }
   multiply_by_weight(product, args.output, args.input, args.weight, LinearUse::forward);
 }
 
