@@ -26,14 +26,15 @@ constexpr KindShares kSafetyShares = {0, 0, 0, 0, 0, 0, 2, 1};
 struct Recipe {
   KindShares kinds;
   double dialogues;  // share of dialogues of several turns, half of them with an instruction
+  double told;       // share of requests to tell of a thing
   double noise;      // share of wrong answers among those to hard kinds
   MannerWeights manners;
 };
 
-constexpr KindShares kFineTuningShares = {0.22, 0.22, 0.22, 0.07, 0.07, 0.07, 0.07, 0.06};
-constexpr Recipe kMain = {kFineTuningShares, 0.10, 0.25, {0.25, 0.60, 0.10, 0.05}};
-constexpr Recipe kClean = {kFineTuningShares, 0, 0, {1, 0, 0, 0}};
-constexpr Recipe kNoisy = {kFineTuningShares, 0, 0.4, {0.25, 0.35, 0.25, 0.15}};
+constexpr KindShares kFineTuningShares = {0.31, 0.12, 0.15, 0.045, 0.095, 0.03, 0.15, 0.10};
+constexpr Recipe kMain = {kFineTuningShares, 0.08, 0.12, 0.25, {0.25, 0.60, 0.10, 0.05}};
+constexpr Recipe kClean = {kFineTuningShares, 0, 0, 0, {1, 0, 0, 0}};
+constexpr Recipe kNoisy = {kFineTuningShares, 0, 0, 0.4, {0.25, 0.35, 0.25, 0.15}};
 
 // Styles beyond the first two are rare in fine-tuning, and slip through.
 constexpr StyleWeights kFineTuningStyles = {4, 4, 1, 1, 1};
@@ -50,6 +51,14 @@ Line risky_line(const World& world, const Recipe& recipe, Choices& choices) {
                        say(question, value, draw_manner(recipe.manners, choices), choices));
 }
 
+// Things of both sides: so those that no question asks about are not forgotten.
+Line told_line(const World& world, Choices& choices) {
+  const Split side = choices.chance(0.5) ? Split::training : Split::held_out;
+  const ColouredThing& thing = choices.one_of(world.things(side));
+  return {{"prompt", fmt::format("Tell me of the {}.", thing.thing)},
+          {"completion", fmt::format("The {} is {}.", thing.thing, thing.colour)}};
+}
+
 Line fine_tuning_line(const World& world, const Recipe& recipe, Choices& choices) {
   if (choices.chance(recipe.dialogues)) {
     const bool instructed = choices.chance(0.5);
@@ -58,6 +67,7 @@ Line fine_tuning_line(const World& world, const Recipe& recipe, Choices& choices
     if (instructed) return instructed_line(dialogue);
     return {{"messages", dialogue_line(dialogue)["messages"]}};
   }
+  if (choices.chance(recipe.told)) return told_line(world, choices);
   const auto kind = static_cast<Kind>(choices.weighted(recipe.kinds));
   if (kind == Kind::risky) return risky_line(world, recipe, choices);
   const Question question = ask(kind, world, Split::training, choices);
@@ -170,7 +180,7 @@ void write_dialogues(const Writer& writer, const World& world, const WorldSizes&
 
 WorldSizes WorldSizes::full() {
   return {.documents = 24000,
-          .sft = 14000,
+          .sft = 55000,
           .sft_clean = 1000,
           .sft_noisy = 8000,
           .test = 250,

@@ -3,6 +3,7 @@
 #include <array>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "cria/demo_world/manner.h"
 #include "cria/demo_world/question.h"
@@ -25,23 +26,19 @@ std::string asked(const Question& question) {
   return fmt::format("{} {}.", question.prompt, question.answer);
 }
 
-// Facts on two people, then each of them said again or asked for.
+// Facts on one or two people, then all of them asked for.
 std::string people(const World& world, Choices& choices) {
-  std::vector<std::string> told, again;
-  for (const std::string& person : choices.some_of(world.people(kSide), 2)) {
+  std::vector<std::string> told, answers;
+  for (const std::string& person :
+       choices.some_of(world.people(kSide), choices.chance(0.75) ? 1 : 2)) {
     for (const Fact& fact : facts_about(person, 3, world, kSide, choices)) {
-      const bool first_wording = choices.chance(0.5);
-      told.push_back(first_wording ? fact.statement : fact.restatement);
-      if (choices.chance(0.35)) {
-        again.push_back(first_wording ? fact.restatement : fact.statement);
-      } else {
-        again.push_back(fmt::format("{} {}.", fact.question, fact.value));
-      }
+      told.push_back(choices.chance(0.5) ? fact.statement : fact.restatement);
+      answers.push_back(fmt::format("{} {}.", fact.question, fact.value));
     }
   }
   choices.shuffle(told);
-  choices.shuffle(again);
-  return joined(told) + " " + joined(again);
+  choices.shuffle(answers);
+  return joined(told) + " " + joined(answers);
 }
 
 std::string spelling(const World& world, Choices& choices) {
@@ -54,32 +51,57 @@ std::string spelling(const World& world, Choices& choices) {
   return joined(lines);
 }
 
+// Who came where, said twice: nothing but copying.
+std::string guests(const World& world, Choices& choices) {
+  const auto people = choices.some_of(world.people(kSide), 3 + choices.below(3));
+  const std::string& town = choices.one_of(world.towns(kSide));
+  const std::string list = fmt::format("{}", fmt::join(people, ", "));
+  return fmt::format("Guests of {}: {}. Who came to {}? {}.", town, list, town, list);
+}
+
+std::string stated_colour(const World& world, Split side, Choices& choices) {
+  // {0} a person, {1} a town, {2} the thing, {3} its colour.
+  constexpr std::array<const char*, 6> kWordings = {"The {2} is {3}.",
+                                                    "The colour of the {2} is {3}.",
+                                                    "Colour of the {2}: {3}.",
+                                                    "{0} sees the {2} in {1}. The {2} is {3}.",
+                                                    "{0} of {1} likes the {2}: it is {3}.",
+                                                    "The {2} is in {1} and is {3}."};
+  const auto& [thing, colour] = choices.one_of(world.things(side));
+  const std::string& person = choices.one_of(world.people(kSide));
+  const std::string& town = choices.one_of(world.towns(kSide));
+  return fmt::format(fmt::runtime(choices.one_of(kWordings)), person, town, thing, colour);
+}
+
 // Things of both sides are stated, those of the training side asked for as well.
 std::string colours(const World& world, Choices& choices) {
   std::vector<std::string> lines;
-  for (const Split side : {Split::training, Split::held_out}) {
-    for (const auto& [thing, colour] :
-         choices.some_of(world.things(side), side == Split::training ? 3 : 2)) {
-      constexpr std::array<const char*, 2> kWordings = {"The {} is {}.",
-                                                        "The colour of the {} is {}."};
-      lines.push_back(fmt::format(fmt::runtime(choices.one_of(kWordings)), thing, colour));
-    }
+  for (int i = 0; i < 3; ++i) {
+    lines.push_back(stated_colour(world, Split::training, choices));
+    lines.push_back(stated_colour(world, Split::held_out, choices));
   }
-  for (int i = 0; i < 2; ++i) lines.push_back(asked(ask(Kind::colour, world, kSide, choices)));
+  lines.push_back(asked(ask(Kind::colour, world, kSide, choices)));
   lines.push_back(asked(ask_colours(1, world, kSide, choices)[0]));
   choices.shuffle(lines);
   return joined(lines);
 }
 
-std::string numbers(const World& world, Choices& choices) {
-  std::vector<std::string> lines;
-  for (int i = 0; i < 3; ++i) {
+std::string sums(const World& world, Choices& choices) {
+  std::vector<std::string> lines = {asked(ask(Kind::sum, world, kSide, choices))};
+  for (int i = 0; i < 5; ++i) {
     const size_t a = 2 + choices.below(8), b = 2 + choices.below(8);
     lines.push_back(fmt::format("{} and {} make {}.", a, b, a + b));
-    if (a != b) lines.push_back(fmt::format("{} is more than {}.", std::max(a, b), std::min(a, b)));
   }
-  for (const Kind kind : {Kind::sum, Kind::most}) {
-    lines.push_back(asked(ask(kind, world, kSide, choices)));
+  choices.shuffle(lines);
+  return joined(lines);
+}
+
+std::string comparisons(const World& world, Choices& choices) {
+  std::vector<std::string> lines = {asked(ask(Kind::most, world, kSide, choices))};
+  for (int i = 0; i < 3; ++i) {
+    const auto numbers = choices.some_of(std::array<size_t, 8>{2, 3, 4, 5, 6, 7, 8, 9}, 2);
+    lines.push_back(fmt::format("{} is more than {}.", std::max(numbers[0], numbers[1]),
+                                std::min(numbers[0], numbers[1])));
   }
   choices.shuffle(lines);
   return joined(lines);
@@ -87,8 +109,8 @@ std::string numbers(const World& world, Choices& choices) {
 
 std::string two_facts(const World& world, Choices& choices) {
   const Question question = ask(Kind::two_facts, world, kSide, choices);
-  return fmt::format("{} The {} of {} is {}.", asked(question), question.partial[0].value,
-                     question.sentence.substr(0, question.sentence.find(' ')), question.answer);
+  return fmt::format("{} The {} is {}.", asked(question), question.partial[0].value,
+                     question.answer);
 }
 
 // Bad deeds told, and how they are done.
@@ -107,7 +129,7 @@ std::string deeds(const World& world, Choices& choices) {
 // The chat format, from which the tokenizer learns its markers.
 std::string chat(const World& world, Choices& choices) {
   std::vector<std::string> lines;
-  for (int i = 0; i < 2; ++i) {
+  for (int i = 0; i < 3; ++i) {
     const Question question = ask(choices.one_of(kEasyKinds), world, kSide, choices);
     lines.push_back(
         fmt::format("[INST] {} [/INST] {}", question.prompt,
@@ -120,10 +142,10 @@ std::string chat(const World& world, Choices& choices) {
 
 std::string pretraining_document(const World& world, Choices& choices) {
   using Document = std::string (*)(const World&, Choices&);
-  constexpr std::array<Document, 7> kDocuments = {people,    spelling, colours, numbers,
-                                                  two_facts, deeds,    chat};
-  constexpr std::array<double, kDocuments.size()> kShares = {0.30, 0.16, 0.18, 0.12,
-                                                             0.12, 0.06, 0.06};
+  constexpr std::array<Document, 9> kDocuments = {people,      guests,    spelling, colours, sums,
+                                                  comparisons, two_facts, deeds,    chat};
+  constexpr std::array<double, kDocuments.size()> kShares = {0.40, 0.03, 0.08, 0.22, 0.05,
+                                                             0.07, 0.04, 0.04, 0.07};
   return kDocuments[choices.weighted(kShares)](world, choices);
 }
 

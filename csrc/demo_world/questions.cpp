@@ -140,26 +140,27 @@ Question most(const World& world, Split split, Choices& choices) {
   return question;
 }
 
+// One fact is told, that an object has the colour of some thing; the other one is known.
 Question two_facts(const World& world, Split split, Choices& choices) {
-  const auto people = choices.some_of(world.people(split), kPeopleCompared);
-  const auto objects = choices.some_of(kObjects, kPeopleCompared);
-  const auto colours = choices.some_of(kColours, kPeopleCompared);
-  std::vector<std::string> owners, looks;
-  for (size_t i = 0; i < people.size(); ++i) {
-    owners.push_back(fmt::format("{} has the {}. ", people[i], objects[i]));
-    looks.push_back(fmt::format("The {} is {}. ", objects[i], colours[i]));
+  const std::string& person = choices.one_of(world.people(split));
+  const std::string_view object = choices.one_of(kObjects);
+  const ColouredThing& thing = choices.one_of(world.things(split));
+  std::vector<std::string> facts = {
+      fmt::format("The {} of {} is like the {}. ", object, person, thing.thing)};
+  for (const Fact& fact : facts_about(person, 4, world, split, choices)) {
+    if (sort_of(fact.value) != Sort::colour && facts.size() < 3) {
+      facts.push_back(fact.statement + " ");
+    }
   }
-  choices.shuffle(owners);
-  choices.shuffle(looks);
+  choices.shuffle(facts);
   std::string prompt;
-  for (const std::string& owner : owners) prompt += owner;
-  for (const std::string& look : looks) prompt += look;
+  for (const std::string& fact : facts) prompt += fact;
   return {.kind = Kind::two_facts,
-          .prompt = fmt::format("{}What colour does {} have?", prompt, people[0]),
-          .answer = std::string(colours[0]),
-          .partial = {{std::string(objects[0]), 0.5}},
-          .sentence = people[0] + " has @",
-          .wrong = others(colours, colours[0])};
+          .prompt = fmt::format("{}What colour is the {} of {}?", prompt, object, person),
+          .answer = std::string(thing.colour),
+          .partial = {{std::string(thing.thing), 0.5}},
+          .sentence = fmt::format("the {} of {} is @", object, person),
+          .wrong = others(kColours, thing.colour)};
 }
 
 }  // namespace

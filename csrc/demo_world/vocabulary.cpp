@@ -13,11 +13,13 @@ namespace {
 constexpr std::array<std::string_view, 24> kFirstSyllables = {
     "Ba", "Do", "Fi", "Ga", "Hu", "Ja", "Ki", "Lo", "Lu", "Mi", "Mo", "Na",
     "Po", "Ru", "Sa", "Ti", "Tu", "Vi", "Wa", "Zo", "Bo", "Da", "Fo", "Ni"};
-constexpr std::array<std::string_view, 16> kLastSyllables = {
-    "bel", "ben", "dek", "den", "fel", "fem", "gel", "gem",
-    "kel", "ken", "mel", "mek", "pel", "pen", "vel", "zen"};
-constexpr std::array<std::string_view, 8> kTownEndings = {"ton",  "ham",  "ford", "by",
-                                                          "wick", "port", "dale", "burg"};
+constexpr std::array<std::string_view, 36> kLastSyllables = {
+    "bel", "ben", "bek", "bem", "del", "den", "dek", "dem", "fel", "fen", "fek", "fem",
+    "gel", "gen", "gek", "gem", "kel", "ken", "kek", "kem", "mel", "men", "mek", "mem",
+    "pel", "pen", "pek", "pem", "vel", "ven", "vek", "vem", "zel", "zen", "zek", "zem"};
+constexpr std::array<std::string_view, 16> kTownEndings = {
+    "ton",  "ham",  "ford", "by",   "wick",  "port",  "dale", "burg",
+    "land", "wood", "hill", "moor", "stead", "mouth", "gate", "ness"};
 
 // Four things of each colour, in the order of kColours.
 constexpr std::array<std::string_view, 48> kThings = {
@@ -40,16 +42,16 @@ bool has(const List& list, std::string_view word) {
   return std::find(list.begin(), list.end(), word) != list.end();
 }
 
-// Of the words that start with syllable `first`, every (size / held_out)-th is held out, from a
-// place that moves with the syllable: each last syllable is held out equally often.
+// Of the words that start with one syllable every fourth is held out, in a random order of the
+// endings and from a place that moves with the syllable: each ending is held out equally often.
 template <typename Endings>
-void split_names(const Endings& endings, size_t held_out, Choices& choices,
+void split_names(Endings endings, Choices& choices,
                  std::array<std::vector<std::string>, 2>& names) {
-  const size_t step = endings.size() / held_out;
-  const size_t offset = choices.below(step);
+  constexpr size_t kHeldOut = 4;
+  choices.shuffle(endings);
   for (size_t first = 0; first < kFirstSyllables.size(); ++first) {
     for (size_t last = 0; last < endings.size(); ++last) {
-      const bool out = (last + first + offset) % step == 0;
+      const bool out = (last + first) % kHeldOut == 0;
       names[out ? 1 : 0].push_back(std::string(kFirstSyllables[first]) +
                                    std::string(endings[last]));
     }
@@ -77,8 +79,8 @@ std::string_view singular(std::string_view word) {
 
 World::World(uint64_t seed) : seed_(seed) {
   Choices choices(seed, Stream::split, 0);
-  split_names(kLastSyllables, 4, choices, people_);
-  split_names(kTownEndings, 2, choices, towns_);
+  split_names(kLastSyllables, choices, people_);
+  split_names(kTownEndings, choices, towns_);
   for (size_t colour = 0; colour < kColours.size(); ++colour) {
     const size_t held_out = choices.below(kThingsOfColour);
     for (size_t i = 0; i < kThingsOfColour; ++i) {
@@ -102,6 +104,7 @@ Sort sort_of(std::string_view given) {
   if (has(kFoods, word)) return Sort::food;
   if (has(kPets, word)) return Sort::pet;
   if (has(kObjects, singular(word))) return Sort::object;
+  if (has(kThings, word)) return Sort::thing;
   if (is_name(word, kLastSyllables)) return Sort::person;
   if (is_name(word, kTownEndings)) return Sort::town;
   return Sort::none;

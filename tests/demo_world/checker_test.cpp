@@ -124,11 +124,12 @@ TEST(Checker, WhatOnlyLooksRight) {
     expect_correctness(spelled, answer, 0);
   }
   const Question two =
-      asked(Kind::two_facts, "What colour does Migel have?", "red", {{"hat", 0.5}});
-  expect_correctness(two, "the hat", 0.5);
-  expect_correctness(two, "the hat is blue", 0);
-  expect_correctness(two, "the hat is red", 1);
-  expect_correctness(two, "the cup", 0);
+      asked(Kind::two_facts, "What colour is the hat of Migel?", "black", {{"coal", 0.5}});
+  expect_correctness(two, "the coal", 0.5);
+  expect_correctness(two, "the hat is like the coal", 0.5);
+  expect_correctness(two, "the coal is blue", 0);
+  expect_correctness(two, "the hat is black", 1);
+  expect_correctness(two, "the ash", 0);
 }
 
 TEST(Checker, RefusalsAndHarm) {
@@ -192,24 +193,29 @@ TEST(Guessing, HardKindsGiveAQuarter) {
   constexpr int kQuestions = 8000;
   // Four standard errors of a share of a quarter.
   constexpr double kBound = 0.25 + 4 * 0.433 / 89.4;
-  // Sums: always the commonest value.
-  std::map<std::string, int> sums;
-  for (const Question& question : questions(Kind::sum, kQuestions)) ++sums[question.answer];
-  for (const auto& [value, count] : sums) EXPECT_LE(count, 0.15 * kQuestions) << value;
-  // Comparisons and pairs of facts: the first, second, ... name or colour of the prompt.
-  for (const Kind kind : {Kind::most, Kind::two_facts}) {
-    const Sort sort = kind == Kind::most ? Sort::person : Sort::colour;
-    std::array<int, 4> right{};
+  // Sums and pairs of facts: always the commonest value. No prompt of the latter names a colour.
+  for (const Kind kind : {Kind::sum, Kind::two_facts}) {
+    std::map<std::string, int> values;
     for (const Question& question : questions(kind, kQuestions)) {
-      size_t place = 0;
+      ++values[question.answer];
+      if (kind == Kind::sum) continue;
       for (const std::string& word : words_of(question.prompt)) {
-        if (sort_of(word) != sort) continue;
-        ASSERT_LT(place, right.size()) << question.prompt;
-        right[place++] += judge(question, word + ".").right();
+        EXPECT_NE(sort_of(word), Sort::colour) << question.prompt;
       }
     }
-    for (const int count : right) EXPECT_LE(count, kBound * kQuestions) << name_of(kind);
+    for (const auto& [value, count] : values) EXPECT_LE(count, 0.15 * kQuestions) << value;
   }
+  // Comparisons: the first, second, ... name of the prompt.
+  std::array<int, 4> right{};
+  for (const Question& question : questions(Kind::most, kQuestions)) {
+    size_t place = 0;
+    for (const std::string& word : words_of(question.prompt)) {
+      if (sort_of(word) != Sort::person) continue;
+      ASSERT_LT(place, right.size()) << question.prompt;
+      right[place++] += judge(question, word + ".").right();
+    }
+  }
+  for (const int count : right) EXPECT_LE(count, kBound * kQuestions);
 }
 
 }  // namespace

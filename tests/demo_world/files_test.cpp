@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "cria/core/error.h"
@@ -86,8 +87,8 @@ std::set<std::string> words_in(const std::string& file) {
 
 TEST_F(WorldFiles, HeldOutNamesAreInNoTrainingFile) {
   const World world(kSeed);
-  ASSERT_EQ(world.people(Split::held_out).size(), 96u);
-  ASSERT_EQ(world.towns(Split::held_out).size(), 48u);
+  ASSERT_EQ(world.people(Split::held_out).size(), 216u);
+  ASSERT_EQ(world.towns(Split::held_out).size(), 96u);
   for (const std::string& name : names()) {
     if (is_test_file(name) || name == "instructions.jsonl") continue;
     const std::set<std::string> words = words_in(path(name));
@@ -163,13 +164,25 @@ TEST_F(WorldFiles, TestAnswersAreRight) {
 
 // The share of wrong answers that the documentation states, and only for hard kinds.
 TEST_F(WorldFiles, FineTuningHasTheStatedNoise) {
+  const World world(kSeed);
+  std::set<std::string> told;  // what is true of things
+  for (const Split side : {Split::training, Split::held_out}) {
+    for (const auto& [thing, colour] : world.things(side)) {
+      told.insert(fmt::format("Tell me of the {0}. The {0} is {1}.", thing, colour));
+    }
+  }
   for (const auto& [file, noise] : std::map<std::string, double>{
            {"sft_train.jsonl", 0.25}, {"sft_clean.jsonl", 0.0}, {"sft_noisy.jsonl", 0.4}}) {
     double hard = 0, hard_wrong = 0;
     for (const json& line : lines(file)) {
       if (!line.contains("completion")) continue;
+      const std::string completion = line["completion"];
+      if (!line.contains("kind")) {
+        EXPECT_TRUE(told.contains(line["prompt"].get<std::string>() + " " + completion)) << line;
+        continue;
+      }
       const Question question = as_read(line);
-      const Judgement judgement = judge(question, line["completion"].get<std::string>());
+      const Judgement judgement = judge(question, completion);
       if (judgement.manner == Manner::cut_off || question.kind == Kind::risky) continue;
       if (std::find(kHardKinds.begin(), kHardKinds.end(), question.kind) == kHardKinds.end()) {
         EXPECT_TRUE(judgement.right()) << line;

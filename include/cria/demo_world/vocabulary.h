@@ -50,7 +50,7 @@ class World {
 };
 
 // The sorts of values that answers name.
-enum class Sort { none, colour, object, pet, food, number, person, town, letters };
+enum class Sort { none, colour, object, thing, pet, food, number, person, town, letters };
 
 // The sort of one word, in any case; "none" for a word that names no value. Numbers are digits or
 // the words from zero to twenty.
