@@ -104,13 +104,14 @@ TEST_F(CommandChat, SaysWhatIsWrongAndGoesOn) {
   const std::string long_message(3000, 'x');
   const ProcessResult result =
       chat("/nonsense\n/save\n/save " + path("early.jsonl") + "\n\xff\n" + long_message +
-               "\n\n   \n/help\nHi\n/save /nowhere/x\n"
+               "\n\n   \n/help\nHi\n/save /dev/null/x\n"
                "/quit\nnever read\n",
            {"--temperature", "0", "--max-new-tokens", "5"});
   EXPECT_EQ(result.exit_code, 0);
   for (const std::string part :
        {"/nonsense: there is no such command", "/save: give the name", "nothing was said yet",
-        "UTF-8", "context is 512", "/reset begins a new dialogue", "/system TEXT", "/nowhere"}) {
+        "UTF-8", "context is 512", "/reset begins a new dialogue", "/system TEXT",
+        "/dev/null: cannot"}) {
     EXPECT_NE(result.errors.find(part), std::string::npos) << part << " in: " << result.errors;
   }
   EXPECT_EQ(result.output, chat("Hi\n", {"--temperature", "0", "--max-new-tokens", "5"}).output);

@@ -1,0 +1,153 @@
+// Runs of several ranks under mpirun.
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <csignal>
+#include <filesystem>
+#include <thread>
+
+#include <gtest/gtest.h>
+
+#include "runs/small_run.h"
+
+namespace cria::testing {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+std::vector<std::string> mpirun(int ranks) {
+  return {
+      "mpirun", "--allow-run-as-root", "--oversubscribe", "-n", std::to_string(ranks),
+      // A rank that waits gives its core to the others; one thread each.
+      "--mca", "mpi_yield_when_idle", "1", "-x", "OMP_NUM_THREADS=1",
+      // Open MPI waits that many seconds before it passes SIGTERM on, and again before it kills.
+      "--mca", "odls_base_sigkill_timeout", "3"};
+}
+
+class Ranks : public ::testing::TestWithParam<Trainer> {};
+INSTANTIATE_TEST_SUITE_P(Trainers, Ranks, ::testing::Values(Trainer::pretrain, Trainer::sft),
+                         [](const ::testing::TestParamInfo<Trainer>& which) {
+                           return which.param == Trainer::pretrain ? "pretrain" : "sft";
+                         });
+
+// Sums over other orders only: the bound of tests/runs/micro_batch_test.cpp, over as many steps.
+TEST_P(Ranks, AnyRankCountGivesTheSameLossAndGradients) {
+  const SmallRun small(GetParam());
+  run_cria_well(small.command("one", {"training.max_steps=6"}));
+  const auto expected = read_metrics(small.path("one"));
+  for (const int ranks : {2, 4}) {
+    for (const char* tokens : {"128", "1024"}) {
+      const std::string name = "ranks" + std::to_string(ranks) + "-" + tokens;
+      const ProcessResult result =
+          Process(mpirun(ranks),
+                  small.command(name, {"training.max_steps=6",
+                                       std::string("training.micro_batch_tokens=") + tokens}))
+              .wait();
+      ASSERT_EQ(result.exit_code, 0) << result.output << result.errors;
+      const auto metrics = read_metrics(small.path(name));
+      ASSERT_EQ(metrics.size(), expected.size());
+      for (size_t i = 0; i < metrics.size(); ++i) {
+        EXPECT_EQ(metrics[i]["num_tokens"], expected[i]["num_tokens"]);
+        for (const char* figure : {"loss", "grad_norm", "entropy", "mean_token_accuracy"}) {
+          const double value = expected[i][figure];
+          EXPECT_LE(std::abs(metrics[i][figure].get<double>() - value), 1e-4 * std::abs(value))
+              << figure << " at step " << i + 1 << " on " << ranks << " ranks";
+        }
+      }
+    }
+  }
+}
+
+TEST_P(Ranks, TwiceTheSameBits) {
+  const SmallRun small(GetParam());
+  for (const char* name : {"a", "b"}) {
+    ASSERT_EQ(Process(mpirun(2), small.command(name)).wait().exit_code, 0);
+  }
+  expect_same_run(small.path("a"), small.path("b"), 12);
+}
+
+TEST(Ranks, OnlyTheFirstPrints) {
+  const SmallRun small(Trainer::sft);
+  const ProcessResult one = run_cria(small.command("one"));
+  const ProcessResult two = Process(mpirun(2), small.command("two")).wait();
+  const auto lines = [](const std::string& text) {
+    return std::count(text.begin(), text.end(), '\n');
+  };
+  EXPECT_EQ(lines(one.output), lines(two.output)) << two.output;
+}
+
+// A signal to mpirun, not to the ranks.
+class Stopped : public ::testing::TestWithParam<int> {};
+INSTANTIATE_TEST_SUITE_P(Signals, Stopped, ::testing::Values(SIGTERM, SIGUSR1));
+
+// The step of the one checkpoint of a run, 0 if there is none.
+int saved_step(const std::string& run) {
+  for (const auto& entry : fs::directory_iterator(run)) {
+    const std::string name = entry.path().filename();
+    if (name.starts_with("checkpoint-")) return std::stoi(name.substr(name.find('-') + 1));
+  }
+  return 0;
+}
+
+TEST_P(Stopped, AllRanksAfterTheSameStepWithACheckpoint) {
+  const SmallRun small(Trainer::sft);
+  // Long enough not to end before the signal arrives; what is left after it is cut short by
+  // stop_at_step. Few lines: mpirun reads none while it waits to pass SIGTERM on, and a rank that
+  // fills the pipe waits too.
+  const std::vector<std::string> settings = {"training.max_steps=100000", "checkpoint.save_steps=0",
+                                             "logging.logging_steps=200"};
+  {
+    Process process(mpirun(2), small.command("parts", settings));
+    while (process.running() && (!fs::exists(small.path("parts/metrics.jsonl")) ||
+                                 fs::file_size(small.path("parts/metrics.jsonl")) == 0)) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    process.signal(GetParam());
+    EXPECT_NE(process.wait().exit_code, 0);
+  }
+  const int steps = saved_step(small.path("parts"));
+  ASSERT_GT(steps, 0) << "no checkpoint";
+  const int end = steps + 5;
+  auto shorter = settings;
+  shorter.push_back("training.stop_at_step=" + std::to_string(end));
+  ASSERT_EQ(Process(mpirun(2), small.command("parts", shorter)).wait().exit_code, 0);
+  ASSERT_EQ(Process(mpirun(2), small.command("whole", shorter)).wait().exit_code, 0);
+  expect_same_checkpoint(small.path("whole"), small.path("parts"), end);
+}
+
+TEST(Ranks, ARankThatIsKilledEndsTheRunWithTheCauseNamed) {
+  const SmallRun small(Trainer::sft);
+  const std::vector<std::string> settings = {"training.max_steps=60", "checkpoint.save_steps=10"};
+  ASSERT_EQ(Process(mpirun(2), small.command("whole", settings)).wait().exit_code, 0);
+  {
+    Process process(mpirun(2), small.command("killed", settings));
+    while (process.running() && !fs::exists(small.path("killed/checkpoint-20"))) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    const std::vector<pid_t> ranks = process.children();
+    ASSERT_EQ(ranks.size(), 2u);
+    kill(ranks[1], SIGKILL);
+    const ProcessResult result = process.wait();
+    EXPECT_NE(result.exit_code, 0);
+    EXPECT_NE((result.output + result.errors).find("signal 9"), std::string::npos)
+        << result.output << result.errors;
+  }
+  ASSERT_EQ(Process(mpirun(2), small.command("killed", settings)).wait().exit_code, 0);
+  expect_same_run(small.path("whole"), small.path("killed"), 60);
+}
+
+TEST(Ranks, AnErrorOfOneRankIsShownAndEndsAll) {
+  const SmallRun small(Trainer::sft);
+  const ProcessResult result =
+      Process(mpirun(2),
+              small.command("run", {"optimizer.learning_rate=1e30", "optimizer.warmup_steps=0",
+                                    "training.max_steps=50"}))
+          .wait();
+  EXPECT_NE(result.exit_code, 0);
+  EXPECT_NE(result.errors.find("error: step "), std::string::npos) << result.errors;
+}
+
+}  // namespace
+
+}  // namespace cria::testing
