@@ -6,6 +6,9 @@
 #include <stdexcept>
 #include <string>
 
+#ifdef __CUDACC__
+#define FMT_USE_CONSTEXPR 1  // fmt 9 keeps it from nvcc, which has long had it
+#endif
 #include <fmt/format.h>
 
 namespace cria {
