@@ -3,6 +3,7 @@
 #include "cria/core/parallel.h"
 
 #include "cpu_ops.h"
+#include "matrix_product.h"
 
 namespace cria {
 
@@ -41,6 +42,11 @@ class CpuBackend : public Backend {
   void rmsnorm_backward(const RmsNormBackward& args) override { cpu::rmsnorm_backward(args); }
   size_t linear_packed_bytes(Tensor values, LinearUse use) override {
     return cpu::linear_packed_bytes(values, use);
+  }
+  // Measured: 1 to 3% of a step in fp32 and in bf16 on AVX-512. On AMX a product is over sooner
+  // than its weights are packed.
+  bool packing_pays_in_training(DType dtype) const override {
+    return dtype == DType::bf16 && cpu::has_tile_products();
   }
   void linear_pack(const LinearPack& args) override { cpu::linear_pack(args); }
   void linear_forward(const LinearForward& args) override { cpu::linear_forward(args); }

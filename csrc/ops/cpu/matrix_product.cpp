@@ -180,6 +180,12 @@ void multiply(const MatrixProduct& product, const void* left, const void* right,
   });
 }
 
+bool has_tile_products() {
+  // Values are sets of bits: newer instruction sets hold the older ones.
+  constexpr auto kTiles = static_cast<unsigned>(dnnl::cpu_isa::avx512_core_amx);
+  return (static_cast<unsigned>(dnnl::get_effective_cpu_isa()) & kTiles) == kTiles;
+}
+
 size_t packed_right_bytes(int64_t k, int64_t n, DType dtype) {
   return plans().packed(k, n, dtype).get_size();
 }

@@ -34,6 +34,9 @@ struct MatrixProduct {
 // taken in fp32: slow, but the same result up to the order of summation.
 void multiply(const MatrixProduct& product, const void* left, const void* right, void* output);
 
+// Whether this CPU multiplies bf16 in tiles (AMX).
+bool has_tile_products();
+
 // The right matrix in the blocked layout that oneDNN is fastest with. 0 bytes: it prefers a plain
 // one. The layout depends on k, n and the dtype alone, so that all row counts share a packed copy.
 size_t packed_right_bytes(int64_t k, int64_t n, DType dtype);

@@ -15,7 +15,7 @@ class Model {
   Model(const Model&) = delete;
   Model& operator=(const Model&) = delete;
 
-  // `training` also plans the packed copies that only backward products read.
+  // `training`: products have many rows, and backward ones read packed copies of their own, if any.
   void reserve(Arena& arena, bool training);
   void prepare();          // once after the arena's allocation: fills the rotary table
   void weights_changed();  // after loading and after each update: refreshes the packed copies
