@@ -35,8 +35,8 @@ class Backend {
   virtual std::string description() const = 0;  // "cpu, 2 threads, AVX-512 with bf16"
   virtual Memory& memory() = 0;
 
-  // Moving data. Host pointers are ordinary memory; copies to the host wait until the data is
-  // there.
+  // Moving data. Host pointers are ordinary memory. A source on the host may change as soon as the
+  // call returns; copies to the host wait until the data is there.
   virtual void copy_from_host(Tensor destination, const void* source) = 0;
   virtual void copy_to_host(void* destination, Tensor source) = 0;
   virtual void copy(Tensor destination, Tensor source) = 0;  // same bytes
@@ -44,6 +44,10 @@ class Backend {
                     Tensor source) = 0;  // fp32 <-> bf16, rounds to nearest even
   virtual void zero(Tensor destination) = 0;
   virtual void synchronize() = 0;
+
+  // Names the calls up to the matching end in the timeline of a profiler, where there is one.
+  virtual void begin_range(const char* /*name*/) {}
+  virtual void end_range() {}
 
   virtual void embedding_forward(const EmbeddingForward& args) = 0;
   virtual size_t embedding_backward_workspace_bytes(int64_t tokens, int64_t vocab_size) = 0;

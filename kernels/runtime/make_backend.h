@@ -1,0 +1,27 @@
+// The backends that kernels/ makes, for the factory in csrc/ops/backend.cpp: no CUDA header needed.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "cria/ops/backend.h"
+
+namespace cria {
+
+// Why a device cannot be used on this machine and what to do about it; empty where it can.
+struct MissingDevice {
+  std::string problem;
+  std::string remedy;
+  explicit operator bool() const { return !problem.empty(); }
+};
+
+namespace cuda {
+MissingDevice missing_device();  // never throws
+std::unique_ptr<Backend> make_backend();
+}  // namespace cuda
+
+namespace emulated {
+std::unique_ptr<Backend> make_backend();
+}  // namespace emulated
+
+}  // namespace cria
