@@ -19,12 +19,13 @@
 namespace cria {
 
 struct TokenLogprobForward {
-  Tensor logprobs;     // [T] fp32; 0 where there is no target
-  Tensor entropies;    // [T] fp32 or empty; 0 where there is no target
-  Tensor predictions;  // [T] i32 or empty; -1 where there is no target
-  Tensor hidden;       // [T, d]
-  LinearWeight head;   // [V, d]
-  Tensor targets;      // [T] i32; < 0: none
+  Tensor logprobs;          // [T] fp32; 0 where there is no target
+  Tensor entropies;         // [T] fp32 or empty; 0 where there is no target
+  Tensor predictions;       // [T] i32 or empty; -1 where there is no target
+  Tensor hidden;            // [T, d]
+  LinearWeight head;        // [V, d]
+  Tensor targets;           // [T] i32; < 0: none
+  int64_t max_targets = 0;  // so many rows have one at most; 0: T. Bounds a GPU's launches
   float temperature = 1.0f;
   Tensor workspace;  // token_logprob_workspace_bytes(T, d, V, dtype) bytes
 };
@@ -36,6 +37,7 @@ struct TokenLogprobBackward {
   LinearWeight head;         // [V, d]
   Tensor targets;            // [T] i32
   Tensor logprob_gradients;  // [T] fp32: dL/dlogprob
+  int64_t max_targets = 0;   // as above
   float temperature = 1.0f;
   Tensor workspace;  // token_logprob_workspace_bytes(T, d, V, dtype) bytes
 };
@@ -50,6 +52,7 @@ struct TokenLogprobFused {
   LinearWeight head;         // [V, d]
   Tensor targets;            // [T] i32
   Tensor logprob_gradients;  // [T] fp32: dL/dlogprob
+  int64_t max_targets = 0;   // as above
   float temperature = 1.0f;
   Tensor workspace;  // token_logprob_workspace_bytes(T, d, V, dtype) bytes
 };
