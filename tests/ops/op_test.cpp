@@ -28,8 +28,12 @@ std::vector<uint8_t> encode(const std::vector<double>& values, DType dtype) {
 }  // namespace
 
 std::vector<OpCase> test_cases() {
+  std::vector<const char*> devices = {"cpu"};
+#ifdef CRIA_HAS_EMULATOR
+  devices.push_back("emulated");
+#endif
   std::vector<OpCase> cases;
-  for (const char* device : {"cpu"}) {
+  for (const char* device : devices) {
     for (const DType dtype : {DType::f32, DType::bf16}) cases.push_back({device, dtype});
   }
   return cases;
