@@ -49,6 +49,7 @@ class MpiCommunicator : public Communicator {
   // Each rank sums one part of a piece in the order of the ranks, and all gather the sums: the same
   // bits everywhere, whatever algorithms the MPI library would choose for itself.
   void all_reduce_sum(Tensor tensor) override {
+    CRIA_ASSERT(tensor.device == Device::cpu);
     visit_dtype(tensor.dtype, [&]<typename T>() {
       const int64_t part = std::min(kPieceElements, (tensor.size() + size_ - 1) / size_);
       std::vector<T> piece(static_cast<size_t>(part * size_));
@@ -82,6 +83,7 @@ class MpiCommunicator : public Communicator {
 
   void reduce_scatter_sum(Tensor output, Tensor input) override {
     CRIA_ASSERT(input.size() == output.size() * size_ && input.dtype == output.dtype);
+    CRIA_ASSERT(input.device == Device::cpu && output.device == Device::cpu);
     visit_dtype(input.dtype, [&]<typename T>() {
       const int64_t part = std::min(kPieceElements, output.size());
       std::vector<T> piece(static_cast<size_t>(part * size_));
@@ -98,6 +100,7 @@ class MpiCommunicator : public Communicator {
 
   void all_gather(Tensor output, Tensor input) override {
     CRIA_ASSERT(output.bytes() == input.bytes() * static_cast<size_t>(size_));
+    CRIA_ASSERT(input.device == Device::cpu && output.device == Device::cpu);
     const size_t piece_bytes = static_cast<size_t>(kPieceElements) * sizeof(float);
     std::vector<std::byte> gathered(piece_bytes * static_cast<size_t>(size_));
     const auto* from = static_cast<const std::byte*>(input.data);
@@ -113,6 +116,7 @@ class MpiCommunicator : public Communicator {
   }
 
   void broadcast(Tensor tensor, int root) override {
+    CRIA_ASSERT(tensor.device == Device::cpu);
     broadcast(std::span(static_cast<std::byte*>(tensor.data), tensor.bytes()), root);
   }
 

@@ -122,7 +122,9 @@ void Decoder::forward(const DecoderRows& rows) {
                            .weight = model_.weights.layer(0).attention_norm,
                            .epsilon = c.rms_norm_eps});
   for (int i = 0; i < c.num_hidden_layers; ++i) {
+    backend.begin_range("layer", i);
     layer_forward(i);
+    backend.end_range();
     const bool last = i + 1 == c.num_hidden_layers;
     backend.rmsnorm_forward(
         {.output = last ? hidden : normed_,

@@ -1,5 +1,7 @@
 #include "cria/model/device_batch.h"
 
+#include <algorithm>
+
 namespace cria {
 
 void DeviceBatch::reserve(Arena& arena) {
@@ -21,6 +23,8 @@ void DeviceBatch::upload(Backend& backend, const PackedBatch& batch) {
   fill(targets, targets_all_, batch.targets);
   fill(sequence_offsets, offsets_all_, batch.sequence_offsets);
   max_sequence_length_ = batch.max_sequence_length;
+  target_count_ = std::count_if(batch.targets.begin(), batch.targets.end(),
+                                [](int32_t target) { return target >= 0; });
 }
 
 }  // namespace cria

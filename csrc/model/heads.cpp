@@ -39,6 +39,7 @@ LanguageHead::Result LanguageHead::forward(const Model& model, const Activations
                                          .hidden = activations.hidden,
                                          .head = model.linear(model.weights.language_head()),
                                          .targets = batch.targets,
+                                         .max_targets = batch.target_count(),
                                          .temperature = temperature,
                                          .workspace = workspace_});
   return download(model.backend());
@@ -60,6 +61,7 @@ LanguageHead::Result LanguageHead::forward_backward(const Model& model, Paramete
                                        .head = model.linear(model.weights.language_head()),
                                        .targets = batch.targets,
                                        .logprob_gradients = gradients_,
+                                       .max_targets = batch.target_count(),
                                        .workspace = workspace_});
   return download(model.backend());
 }
@@ -76,6 +78,7 @@ void LanguageHead::backward(const Model& model, ParameterSet& gradients, Activat
                                           .head = model.linear(model.weights.language_head()),
                                           .targets = batch.targets,
                                           .logprob_gradients = gradients_,
+                                          .max_targets = batch.target_count(),
                                           .temperature = temperature,
                                           .workspace = workspace_});
 }

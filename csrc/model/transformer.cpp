@@ -131,7 +131,11 @@ class BlockPass {
         weights_(model.weights.layer(index)),
         layer_(activations.layers_[static_cast<size_t>(index)]),
         shared_(activations.shared_),
-        workspace_(activations.workspace_) {}
+        workspace_(activations.workspace_) {
+    backend_.begin_range("layer", index);
+  }
+  ~BlockPass() { backend_.end_range(); }
+  BlockPass(const BlockPass&) = delete;
 
   // normed = norm(input), where the residual stream entering the block is known already.
   void enter() { norm(layer_.input, layer_.input_rms, weights_.attention_norm); }

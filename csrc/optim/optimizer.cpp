@@ -47,7 +47,27 @@ void Optimizer::zero_gradients() {
 void Optimizer::all_reduce_gradients(Communicator& communicator) {
   if (communicator.size() == 1) return;
   for (size_t block = 0; block < gradients_.block_count(); ++block) {
-    communicator.all_reduce_sum(gradients_.block(block));
+    if (gradients_.block(block).device == Device::cpu) {
+      communicator.all_reduce_sum(gradients_.block(block));
+    } else {
+      all_reduce_through_host(communicator, gradients_.block(block));
+    }
+  }
+}
+
+// Communicators reduce host memory.
+void Optimizer::all_reduce_through_host(Communicator& communicator, Tensor values) {
+  constexpr int64_t kPieceElements = int64_t{1} << 22;
+  Backend& backend = model_.backend();
+  for (int64_t begin = 0; begin < values.size(); begin += kPieceElements) {
+    const Tensor piece = values.flat(begin, std::min(kPieceElements, values.size() - begin));
+    reduced_piece_.resize(std::max(reduced_piece_.size(), piece.bytes()));
+    backend.copy_to_host(reduced_piece_.data(), piece);
+    Tensor on_host = piece;
+    on_host.data = reduced_piece_.data();
+    on_host.device = Device::cpu;
+    communicator.all_reduce_sum(on_host);
+    backend.copy_from_host(piece, reduced_piece_.data());
   }
 }
 

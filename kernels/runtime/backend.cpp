@@ -40,7 +40,7 @@ class GpuBackend : public Backend {
   std::string description() const override { return device_description(); }
   Memory& memory() override { return device_memory(); }
   void synchronize() override { CRIA_GPU::synchronize(); }
-  void begin_range(const char* name) override { begin_profile_range(name); }
+  void begin_range(const char* name, int index) override { begin_profile_range(name, index); }
   void end_range() override { end_profile_range(); }
 
   void copy_from_host(Tensor destination, const void* source) override {

@@ -2,7 +2,7 @@
 // call through a null pointer; the emulator has none.
 #pragma once
 
-#include <string>
+#include <cstdio>
 
 #include "kernels/device/device.h"
 
@@ -15,11 +15,17 @@ namespace cria::CRIA_GPU {
 #ifdef CRIA_CUDA_RUNTIME
 
 inline void begin_profile_range(const char* name) { nvtxRangePushA(name); }
+inline void begin_profile_range(const char* name, int index) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%s %d", name, index);
+  nvtxRangePushA(text);
+}
 inline void end_profile_range() { nvtxRangePop(); }
 
 #else
 
 inline void begin_profile_range(const char*) {}
+inline void begin_profile_range(const char*, int) {}
 inline void end_profile_range() {}
 
 #endif

@@ -1,6 +1,6 @@
-// What the ranks of a run say to each other. Every call is collective: all ranks make the same
-// calls in the same order. Sums are formed in the order of the ranks, so they are the same bits on
-// every rank and in every run with that rank count.
+// What the ranks of a run say to each other. Tensors are in host memory. Every call is collective:
+// all ranks make the same calls in the same order. Sums are formed in the order of the ranks, so
+// they are the same bits on every rank and in every run with that rank count.
 #pragma once
 
 #include <memory>

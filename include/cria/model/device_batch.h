@@ -18,6 +18,7 @@ class DeviceBatch {
   // Of the batch uploaded last.
   int64_t tokens() const { return ids.shape[0]; }
   int max_sequence_length() const { return max_sequence_length_; }
+  int64_t target_count() const { return target_count_; }  // tokens that have one
   int64_t max_tokens() const { return max_tokens_; }
 
   Tensor ids;               // [T] i32
@@ -28,6 +29,7 @@ class DeviceBatch {
  private:
   int64_t max_tokens_;
   int max_sequence_length_ = 0;
+  int64_t target_count_ = 0;
   Tensor ids_all_, positions_all_, offsets_all_, targets_all_;
 };
 

@@ -45,8 +45,8 @@ class Backend {
   virtual void zero(Tensor destination) = 0;
   virtual void synchronize() = 0;
 
-  // Names the calls up to the matching end in the timeline of a profiler, where there is one.
-  virtual void begin_range(const char* /*name*/) {}
+  // Names the calls up to the matching end in the timeline of a profiler: "layer 3".
+  virtual void begin_range(const char* /*name*/, int /*index*/) {}
   virtual void end_range() {}
 
   virtual void embedding_forward(const EmbeddingForward& args) = 0;

@@ -51,6 +51,7 @@ class Optimizer {
 
  private:
   double sum_of_squares(Tensor values);
+  void all_reduce_through_host(Communicator& communicator, Tensor values);
 
   Model& model_;
   const OptimizerOptions options_;
@@ -60,6 +61,7 @@ class Optimizer {
   ParameterSet second_moment_;
   Tensor sum_;  // [1] fp32
   Tensor workspace_;
+  std::vector<std::byte> reduced_piece_;  // of a device's gradients
 };
 
 }  // namespace cria
