@@ -12,14 +12,14 @@ struct Cancelled {};
 
 bool same_line(const CallSite& a, const CallSite& b) {
   return a.line() == b.line() && a.column() == b.column() &&
-         std::string_view(a.file_name()) == b.file_name();
+         (a.file_name() == b.file_name() || std::string_view(a.file_name()) == b.file_name());
 }
 
 std::string triple(unsigned x, unsigned y, unsigned z) {
   return fmt::format("({},{},{})", x, y, z);
 }
 
-thread_local Block block_of_this_thread;
+thread_local constinit Block* running_block = nullptr;
 
 }  // namespace
 
@@ -33,13 +33,16 @@ std::string describe(CallSite where) {
   return fmt::format("in {} at {}:{}", name, where.file_name(), where.line());
 }
 
-Block& Block::of_host_thread() { return block_of_this_thread; }
+Block& Block::of_host_thread() {
+  static thread_local Block block;
+  return block;
+}
 
 Block& Block::running() {
-  if (!block_of_this_thread.launch_) {
+  if (!running_block) {
     throw failure("emulator", "a device function was called outside of a kernel");
   }
-  return block_of_this_thread;
+  return *running_block;
 }
 
 Error Block::error(const std::string& problem) const {
@@ -56,7 +59,12 @@ std::string Block::name_of(int thread) const {
 // --- A block from start to end. ---
 
 void Block::run(const Launch& launch, uint3 index, uint64_t random_seed) {
-  CRIA_ASSERT(!launch_);  // kernels cannot launch kernels
+  CRIA_ASSERT(!running_block);  // kernels cannot launch kernels
+  struct Running {
+    explicit Running(Block* block) { running_block = block; }
+    ~Running() { running_block = nullptr; }
+  };
+  const Running until_return(this);
   launch_ = &launch;
   blockIdx = index;
   blockDim = launch.block;
@@ -70,17 +78,13 @@ void Block::run(const Launch& launch, uint3 index, uint64_t random_seed) {
   static_bytes_ = 0;
 
   make_current(next_thread());
-  start(current_);
-  fiber_ = &host_;
-  Fiber& first = idle_fiber();
-  fiber_ = &first;
-  host_.switch_to(first);  // until all threads have returned
+  fiber_ = &fiber_of(current_);
+  host_.switch_to(*fiber_);  // until all threads have returned
   try {
     if (!error_) check_dynamic_shared();
   } catch (...) {
     error_ = std::current_exception();
   }
-  launch_ = nullptr;
   if (error_) std::rethrow_exception(error_);
 }
 
@@ -200,11 +204,17 @@ bool Block::start(int thread) {
   return starts;
 }
 
-Fiber& Block::idle_fiber() {
+// The one on which a thread waits, or will start.
+Fiber& Block::fiber_of(int thread) {
+  const Warp& warp = warps_[static_cast<size_t>(thread / kWarpLanes)];
+  if (!(warp.unstarted >> thread % kWarpLanes & 1u)) {
+    return *threads_[static_cast<size_t>(thread)].fiber;
+  }
   if (idle_.empty()) {
     fibers_.push_back(std::make_unique<Fiber>(&Block::run_fiber, this, fibers_.size()));
-    return *fibers_.back();
+    idle_.push_back(fibers_.back().get());
   }
+  start(thread);
   Fiber& fiber = *idle_.back();
   idle_.pop_back();
   return fiber;
@@ -216,8 +226,8 @@ void Block::wait() {
   if (next != self) {
     Fiber& here = *fiber_;
     threads_[static_cast<size_t>(self)].fiber = &here;
+    fiber_ = &fiber_of(next);
     make_current(next);
-    fiber_ = start(next) ? &idle_fiber() : threads_[static_cast<size_t>(next)].fiber;
     here.switch_to(*fiber_);
   }
   threads_[static_cast<size_t>(self)].waits_in = nullptr;

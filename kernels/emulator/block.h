@@ -118,7 +118,7 @@ class Block {
   int next_thread();  // out of the ready ones, as the order says; -1 when all have returned
   void make_current(int thread);
   bool start(int thread);  // true when it had not started
-  Fiber& idle_fiber();
+  Fiber& fiber_of(int thread);
   int choose(unsigned set);
   void make_ready(int warp, unsigned lanes);
   void release_barrier();
