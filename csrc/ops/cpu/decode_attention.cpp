@@ -1,5 +1,5 @@
 // A worker takes the queries that attend to the same keys: the heads of a group, and of prefill
-// also several rows of one sequence. Keys and values of the context are gathered from the cache in
+// also several rows of one sequence. Keys and values of the context are taken from the cache in
 // blocks of kBlock positions, whatever the cache's own block size, and the products and the online
 // softmax go query by query in the order of the positions: so a query's bits do not depend on who
 // shares the tiles with it.
@@ -36,13 +36,24 @@ struct CachedHead {
   }
   int64_t contiguous(int64_t position) const { return block_size - position % block_size; }
 
-  template <typename T>
-  void gather(Tile tile, const T* cache, int64_t begin, int64_t count) const {
+  // Calls visit(tile, done, rows) for the rows [begin, begin + count) of the cache in pieces,
+  // `done` rows before each. Rows of fp32 that can be read as vectors are tiles where they lie,
+  // others are copied into `scratch`.
+  template <typename T, typename Visit>
+  void for_each_piece(Tile scratch, const T* cache, int64_t begin, int64_t count,
+                      Visit&& visit) const {
+    const bool in_place = std::is_same_v<T, float> && head_dim % 16 == 0 && block_size % 16 == 0;
     for (int64_t done = 0; done < count;) {
       const int64_t rows = std::min(contiguous(begin + done), count - done);
-      load_tile(tile.from_row(done), cache + offset(begin + done), head_dim, rows, head_dim);
+      const T* source = cache + offset(begin + done);
+      if (in_place) {
+        visit(Tile{reinterpret_cast<float*>(const_cast<T*>(source)), head_dim}, done, rows);
+      } else {
+        load_tile(scratch.from_row(done), source, head_dim, rows, head_dim);
+      }
       done += rows;
     }
+    if (!in_place) visit(scratch, int64_t{0}, count);
   }
 
   const int32_t* blocks;
@@ -147,16 +158,21 @@ void attend(const DecodeAttention& args, const DecodeTiles& tiles, const RowRun&
   const CachedHead cached(args.keys, args.block_tables, sequence, kv_head);
   for (int64_t begin = 0; begin < longest; begin += kBlock) {
     const int64_t keys = std::min<int64_t>(kBlock, longest - begin);
-    cached.gather(tiles.key, args.keys.as<T>(), begin, keys);
-    cached.gather(tiles.value, args.values.as<T>(), begin, keys);
-    transpose(tiles.key_transposed, tiles.key, keys, head_dim);
+    cached.for_each_piece(tiles.key, args.keys.as<T>(), begin, keys,
+                          [&](Tile key, int64_t done, int64_t rows) {
+                            const Tile& all = tiles.key_transposed;
+                            transpose({all.data + done, all.stride}, key, rows, head_dim);
+                          });
     multiply<false>(tiles.scores, tiles.query, tiles.key_transposed, query_count, keys, head_dim,
                     false, Part::all);
     for (int64_t q = 0; q < query_count; ++q) {
       online_softmax(tiles, q, std::clamp<int64_t>(contexts[q / heads] - begin, 0, keys));
     }
-    multiply<false>(tiles.output, tiles.scores, tiles.value, query_count, head_dim, keys, true,
-                    Part::all);
+    cached.for_each_piece(
+        tiles.value, args.values.as<T>(), begin, keys, [&](Tile value, int64_t done, int64_t rows) {
+          multiply<false>(tiles.output, {tiles.scores.data + done, tiles.scores.stride}, value,
+                          query_count, head_dim, rows, true, Part::all);
+        });
   }
 
   for (int64_t q = 0; q < query_count; ++q) tiles.output.scale_row(q, 1.0f / tiles.sum[q]);
