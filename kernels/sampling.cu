@@ -82,25 +82,37 @@ struct Cut {
   int64_t last_tie;
 };
 
+// What the keys from one, two and three steps above a bound weigh.
+struct StepSums {
+  double one, two, three;
+
+  __device__ uint32_t steps_to(double target) const {
+    return three >= target ? 3 : two >= target ? 2 : one >= target ? 1 : 0;
+  }
+};
+
+template <int kThreads>
+__device__ StepSums block_sum(StepSums own) {
+  return block_reduce<kThreads>(own, StepSums{0.0, 0.0, 0.0}, [](StepSums sums) {
+    return StepSums{warp_sum(sums.one), warp_sum(sums.two), warp_sum(sums.three)};
+  });
+}
+
 // Filled from the largest key down, lowest ids first, until the kept ones weigh `target`. Equal
 // keys have equal weights: weight_of(key).
 template <int kThreads, typename Key, typename Weight>
 __device__ Cut find_cut(int64_t count, const Key& key, const Weight& weight_of, double target) {
   uint32_t bound = 0;  // of all keys that weigh enough: the largest
   for (int shift = 30; shift >= 0; shift -= 2) {
-    double first = 0.0, second = 0.0, third = 0.0;
+    StepSums sums{0.0, 0.0, 0.0};
     for (int64_t i = threadIdx.x; i < count; i += kThreads) {
       const uint32_t k = key(i);
       const double weight = weight_of(k);
-      if (k >= bound + (1u << shift)) first += weight;
-      if (k >= bound + (2u << shift)) second += weight;
-      if (k >= bound + (3u << shift)) third += weight;
+      if (k >= bound + (1u << shift)) sums.one += weight;
+      if (k >= bound + (2u << shift)) sums.two += weight;
+      if (k >= bound + (3u << shift)) sums.three += weight;
     }
-    first = block_sum<kThreads>(first);
-    second = block_sum<kThreads>(second);
-    third = block_sum<kThreads>(third);
-    const uint32_t steps = third >= target ? 3u : second >= target ? 2u : first >= target ? 1u : 0u;
-    bound += steps << shift;
+    bound += block_sum<kThreads>(sums).steps_to(target) << shift;
   }
   const double above =
       row_sum<kThreads>(count, [&](int64_t i) { return key(i) > bound ? weight_of(key(i)) : 0.0; });
@@ -206,7 +218,7 @@ void sampling(const Sampling& args, Stream stream) {
   if (vocab_size > 4096) {
     launch(sampling_kernel<1024>, grid, dim3(1024), 0, stream, parameters);
   } else {
-    launch(sampling_kernel<256>, grid, dim3(256), 0, stream, parameters);
+    launch(sampling_kernel<128>, grid, dim3(128), 0, stream, parameters);
   }
 }
 

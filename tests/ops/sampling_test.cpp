@@ -105,6 +105,10 @@ class SamplingTest : public OpTest {
     return {tokens.integers(), logprobs.values()};
   }
 
+  // The emulator takes milliseconds for a row: a tenth of the draws.
+  bool is_slow() const { return GetParam().device == "emulated"; }
+  size_t draws(size_t count) const { return is_slow() ? count / 10 : count; }
+
   static std::vector<Key> keys(size_t count, uint64_t example = 0x123456789abcdefull,
                                uint64_t first = (uint64_t{3} << 40)) {
     std::vector<Key> result;
@@ -150,7 +154,7 @@ INSTANTIATE_TEST_SUITE_P(Devices, SamplingTest, ::testing::ValuesIn([] {
 TEST_P(SamplingTest, DrawsInvertTheCumulativeSum) {
   for (const int64_t vocab_size : {1, 2, 3, 63, 256, 257, 600}) {
     for (const double temperature : {0.5, 1.0, 1.3}) {
-      check_draws(random_values(vocab_size, 1, 2.0), {.temperature = temperature}, 150);
+      check_draws(random_values(vocab_size, 1, 2.0), {.temperature = temperature}, draws(150));
     }
   }
 }
@@ -163,17 +167,27 @@ TEST_P(SamplingTest, RestrictionsKeepExactlyTheRightTokens) {
       for (double& logit : logits) logit = ties ? std::round(logit) : logit;
       for (const int32_t top_k : {0, 1, 2, 50, 256, 257, 5000}) {
         for (const double top_p : {0.001f, 0.3f, 0.777f, 0.95f, 1.0f}) {
-          check_draws(logits, {.temperature = 1.1f, .top_k = top_k, .top_p = top_p}, 30);
+          check_draws(logits, {.temperature = 1.1f, .top_k = top_k, .top_p = top_p}, draws(30));
         }
       }
     }
   }
 }
 
+// A vocabulary of several thousand, where a GPU takes another number of threads.
+TEST_P(SamplingTest, LongRows) {
+  const auto logits = random_values(5001, 8, 2.0);
+  check_draws(logits, {}, draws(100));
+  check_draws(logits, {.temperature = 1.3f, .top_k = 100, .top_p = 0.9f}, draws(20));
+  const Result greedy = run({logits}, {{.temperature = 0}}, keys(1));
+  const auto best = std::max_element(logits.begin(), logits.end()) - logits.begin();
+  EXPECT_EQ(greedy.tokens[0], best);
+}
+
 // A flat distribution, where nothing is negligible: the first half of the ids stays.
 TEST_P(SamplingTest, TopPOfEqualLogits) {
-  check_draws(std::vector<double>(1000, 3.0), {.top_p = 0.5}, 300);
-  check_draws(std::vector<double>(1000, 3.0), {.top_k = 10}, 100);
+  check_draws(std::vector<double>(1000, 3.0), {.top_p = 0.5}, draws(300));
+  check_draws(std::vector<double>(1000, 3.0), {.top_k = 10}, draws(100));
 }
 
 // Equal weights and uniform numbers that are multiples of 1 / V: the target falls exactly on a step
@@ -197,20 +211,22 @@ TEST_P(SamplingTest, StepsBelongToTheNextToken) {
 // degrees of freedom, which exceeds k + 2 sqrt(k x) + 2 x with probability e^-x at most (Laurent &
 // Massart 2000, lemma 1). x = 14: once in a million runs, and the keys are fixed.
 TEST_P(SamplingTest, FrequenciesFollowTheSoftmax) {
-  constexpr size_t kDraws = 40000;
-  const auto logits = random_values(24, 3);
-  for (const Settings& settings :
-       {Settings{}, Settings{.temperature = 0.7f}, Settings{.temperature = 1.5f, .top_k = 9},
-        Settings{.temperature = 1.0, .top_k = 0, .top_p = 0.8f}}) {
+  // Fewer draws need fewer tokens for every one of them to be drawn.
+  const size_t count = is_slow() ? 500 : 40000;
+  const int vocab_size = is_slow() ? 8 : 24;
+  const auto logits = random_values(vocab_size, 3);
+  for (const Settings& settings : {Settings{}, Settings{.temperature = 0.7f},
+                                   Settings{.temperature = 1.5f, .top_k = vocab_size * 3 / 8},
+                                   Settings{.temperature = 1.0, .top_k = 0, .top_p = 0.8f}}) {
     SCOPED_TRACE(fmt::format("temperature {} top_k {} top_p {}", settings.temperature,
                              settings.top_k, settings.top_p));
     const auto distribution = reference_distribution(logits, settings);
     std::vector<double> counts(logits.size());
-    for (const int32_t token : run({logits}, {settings}, keys(kDraws)).tokens) counts[token] += 1;
+    for (const int32_t token : run({logits}, {settings}, keys(count)).tokens) counts[token] += 1;
     double statistic = 0;
     double degrees = -1;
     for (size_t id = 0; id < logits.size(); ++id) {
-      const double expected = kDraws * distribution[id];
+      const double expected = static_cast<double>(count) * distribution[id];
       if (expected == 0) {
         EXPECT_EQ(counts[id], 0) << "token " << id;
         continue;
@@ -283,9 +299,9 @@ TEST_P(SamplingTest, ForbiddenTokensAreNeverDrawn) {
   for (size_t id = 0; id < logits.size(); ++id) {
     if (id % 3 != 1) logits[id] = -kInfinity;
   }
-  check_draws(logits, {}, 200);
-  check_draws(logits, {.top_k = 200}, 200);  // more than are allowed
-  check_draws(logits, {.top_p = 0.9f}, 200);
+  check_draws(logits, {}, draws(200));
+  check_draws(logits, {.top_k = 200}, draws(200));  // more than are allowed
+  check_draws(logits, {.top_p = 0.9f}, draws(200));
 }
 
 TEST_P(SamplingTest, RowsThatAreNotFiniteShowInTheirLogprob) {

@@ -95,6 +95,7 @@ class TokenLogprob : public OpTest {
                                    .head = weight,
                                    .targets = targets.tensor(),
                                    .logprob_gradients = logprob_gradients.tensor(),
+                                   .max_targets = max_targets,
                                    .temperature = temperature,
                                    .workspace = workspace.tensor()});
     }
@@ -106,6 +107,7 @@ class TokenLogprob : public OpTest {
     std::optional<PackedWeight> packed;
     LinearWeight weight;
     float temperature;
+    int64_t max_targets = 0;
   };
 
   void expect_forward(const Run& run, const reference::TokenLogprob& expected) const {
@@ -133,12 +135,12 @@ class TokenLogprob : public OpTest {
 CRIA_OP_TEST_SUITE(TokenLogprob);
 
 // One row; less than a chunk; an odd vocabulary; several chunks and a tail; a vocabulary of more
-// than one block of a sum.
-constexpr int kShapeCases = 5;
+// than one block of a sum; one for which a GPU takes more threads.
+constexpr int kShapeCases = 6;
 const Input& shape_case(int index) {
   static const Input cases[kShapeCases] = {
-      make_input(1, 16, 7, 1.0), make_input(50, 33, 131, 1.0), make_input(128, 64, 320, 0.7),
-      make_input(700, 24, 131, 1.3), make_input(20, 16, 2501, 0.9)};
+      make_input(1, 16, 7, 1.0),     make_input(50, 33, 131, 1.0),  make_input(128, 64, 320, 0.7),
+      make_input(700, 24, 131, 1.3), make_input(20, 16, 2501, 0.9), make_input(3, 8, 5004, 1.0)};
   return cases[index];
 }
 
@@ -187,6 +189,26 @@ TEST_P(TokenLogprob, OptionalOutputsMayBeLeftOut) {
                                    .temperature = some.temperature,
                                    .workspace = some.workspace.tensor()});
   EXPECT_EQ(some.logprobs.bytes(), all.logprobs.bytes());
+}
+
+// With the number of targets known, whatever it is: fewer launches, the same bits.
+TEST_P(TokenLogprob, TheNumberOfTargetsOnlyBoundsTheWork) {
+  for (const int index : {1, 3}) {
+    for (const int64_t kept : {1, 40, 500}) {
+      Input in = shape_case(index);
+      int64_t targets = 0;
+      for (int32_t& target : in.targets) {
+        if (target >= 0 && ++targets > kept) target = -1;
+      }
+      Run all(*this, in), bounded(*this, in);
+      bounded.max_targets = std::min(targets, kept);
+      all.fused();
+      bounded.fused();
+      EXPECT_EQ(bounded.logprobs.bytes(), all.logprobs.bytes());
+      EXPECT_EQ(bounded.hidden_gradient.bytes(), all.hidden_gradient.bytes());
+      EXPECT_EQ(bounded.head_gradient.bytes(), all.head_gradient.bytes());
+    }
+  }
 }
 
 TEST_P(TokenLogprob, NoTargetsAtAll) {
@@ -244,7 +266,7 @@ TEST_P(TokenLogprob, LargeLogits) {
 }
 
 TEST_P(TokenLogprob, ARowDoesNotDependOnTheOthers) {
-  if (GetParam().device == "cpu" && !__builtin_cpu_supports("avx512bw")) {
+  if (GetParam().device != "cuda" && !__builtin_cpu_supports("avx512bw")) {
     GTEST_SKIP() << "oneDNN's products depend on a row's place without AVX-512";
   }
   const Input& in = shape_case(3);
