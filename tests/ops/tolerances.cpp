@@ -81,11 +81,16 @@ const std::map<std::string, Row>& table() {
       // In units of the sum of p |v|: p is off by the score, its exponential and what divides it,
       // 46 + 4 + 104 eps, and the sum over the keys walks 30; then the rounding.
       {"attention_output", {{192 * kEps32, kEps32}, {192 * kEps32, kEps16}}},
+      // On tensor cores p rounds to bf16 before its product with v: eps16 more of each term.
+      {"attention_output_tensor_cores", {{192 * kEps32, kEps32}, {kEps16 + 192 * kEps32, kEps16}}},
       {"decode_attention", {{192 * kEps32, kEps32}, {192 * kEps32, kEps16}}},
       // In units of the sums of p |do| and of p (|do| |v| + |do| |output|) |q or k|: p from a given
       // log sum exp below 16 is off by 46 + 4 + 16 eps, do v^T - D by 12, ds rounds three times and
       // the sums walk 30; then the rounding.
       {"attention_gradient", {{112 * kEps32, kEps32}, {112 * kEps32, kEps16}}},
+      // On tensor cores p and ds round to bf16 before their products: eps16 more of each term.
+      {"attention_gradient_tensor_cores",
+       {{112 * kEps32, kEps32}, {kEps16 + 112 * kEps32, kEps16}}},
   };
   return rows;
 }
