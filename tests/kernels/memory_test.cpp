@@ -54,8 +54,46 @@ TEST(SharedMemory, IndicesOfStaticArraysAreChecked) {
   EXPECT_TRUE(contains(run(index_static<-1>), {"element -1 of a static shared array of 16"}));
 }
 
-#ifndef __SANITIZE_ADDRESS__  // which tells sooner, and ends the program
-__global__ void write_dynamic(int index) { dynamic_shared<volatile char>()[index] = 1; }
+__global__ void write_dynamic(int index) {
+  __syncthreads();  // on a fiber like any other
+  dynamic_shared<volatile char>()[index] = 1;
+}
+
+#ifdef __SANITIZE_ADDRESS__
+
+__global__ void write_static(int index) {
+  __shared__ SharedArray<char, 40> tile;
+  volatile char* data = tile.data();
+  data[index] = 1;
+}
+
+__global__ void write_global(volatile char* data) {
+  __syncthreads();
+  data[threadIdx.x] = 1;
+}
+
+__global__ void write_local(int index) {
+  char local[40];
+  volatile char* data = local;
+  __syncthreads();
+  data[index] = 1;
+}
+
+// AddressSanitizer watches what a kernel touches, on whatever fiber it runs.
+TEST(SharedMemoryDeathTest, AddressSanitizerSeesEveryByteOutside) {
+  launch(write_dynamic, 1, 2, 100, Stream{}, 99);
+  EXPECT_DEATH(launch(write_dynamic, 1, 2, 100, Stream{}, 100), "use-after-poison");
+  EXPECT_DEATH(launch(write_dynamic, 1, 2, 100, Stream{}, -1), "use-after-poison");
+  launch(write_static, 1, 2, 0, Stream{}, 39);
+  EXPECT_DEATH(launch(write_static, 1, 2, 0, Stream{}, 40), "heap-buffer-overflow");
+  launch(write_local, 1, 2, 0, Stream{}, 39);
+  EXPECT_DEATH(launch(write_local, 1, 2, 0, Stream{}, 40), "stack-buffer-overflow|insufficient space");
+  std::vector<char> data(33);
+  launch(write_global, 1, 33, 0, Stream{}, data.data());
+  EXPECT_DEATH(launch(write_global, 1, 34, 0, Stream{}, data.data()), "heap-buffer-overflow");
+}
+
+#else
 
 TEST(SharedMemory, WritesAroundTheDynamicOneAreNoticed) {
   const auto run = [](int index) {
