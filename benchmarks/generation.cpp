@@ -102,7 +102,9 @@ void run(const Options& options) {
   }
   const std::vector<GenerationRequest> requests =
       random_requests(options, layout.config().vocab_size);
-  take_turns("cria " + options.precision, work, [&] { generator.generate(requests); });
+  take_turns(fmt::format("cria {}, KV cache {}", options.precision,
+                         format_bytes(generator.cache().bytes())),
+             work, [&] { generator.generate(requests); });
 }
 
 }  // namespace
