@@ -31,17 +31,18 @@ INSTANTIATE_TEST_SUITE_P(Trainers, Ranks, ::testing::Values(Trainer::pretrain, T
                            return which.param == Trainer::pretrain ? "pretrain" : "sft";
                          });
 
-// Sums over other orders only: the bound of tests/runs/micro_batch_test.cpp, over as many steps.
-TEST_P(Ranks, AnyRankCountGivesTheSameLossAndGradients) {
-  const SmallRun small(GetParam());
-  run_cria_well(small.command("one", {"training.max_steps=6"}));
+// Sums over other orders only: the bounds of tests/runs/micro_batch_test.cpp, over as many steps.
+void expect_same_on_any_rank_count(Trainer trainer, const std::string& precision, double bound) {
+  const SmallRun small(trainer);
+  const std::string setting = "training.precision=" + precision;
+  run_cria_well(small.command("one", {"training.max_steps=6", setting}));
   const auto expected = read_metrics(small.path("one"));
   for (const int ranks : {2, 4}) {
     for (const char* tokens : {"128", "1024"}) {
       const std::string name = "ranks" + std::to_string(ranks) + "-" + tokens;
       const ProcessResult result =
           Process(mpirun(ranks),
-                  small.command(name, {"training.max_steps=6",
+                  small.command(name, {"training.max_steps=6", setting,
                                        std::string("training.micro_batch_tokens=") + tokens}))
               .wait();
       ASSERT_EQ(result.exit_code, 0) << result.output << result.errors;
@@ -50,13 +51,23 @@ TEST_P(Ranks, AnyRankCountGivesTheSameLossAndGradients) {
       for (size_t i = 0; i < metrics.size(); ++i) {
         EXPECT_EQ(metrics[i]["num_tokens"], expected[i]["num_tokens"]);
         for (const char* figure : {"loss", "grad_norm", "entropy", "mean_token_accuracy"}) {
+          // One token whose best two logits nearly tie is more than the bound.
+          if (precision == "bf16" && std::string(figure) == "mean_token_accuracy") continue;
           const double value = expected[i][figure];
-          EXPECT_LE(std::abs(metrics[i][figure].get<double>() - value), 1e-4 * std::abs(value))
+          EXPECT_LE(std::abs(metrics[i][figure].get<double>() - value), bound * std::abs(value))
               << figure << " at step " << i + 1 << " on " << ranks << " ranks";
         }
       }
     }
   }
+}
+
+TEST_P(Ranks, AnyRankCountGivesTheSameLossAndGradients) {
+  expect_same_on_any_rank_count(GetParam(), "fp32", 1e-4);
+}
+
+TEST_P(Ranks, AnyRankCountGivesTheSameLossAndGradientsInBf16) {
+  expect_same_on_any_rank_count(GetParam(), "bf16", 0x1p-8);
 }
 
 TEST_P(Ranks, TwiceTheSameBits) {
