@@ -7,6 +7,10 @@
 
 #include "cria/core/random.h"
 
+#ifdef CRIA_HAS_EMULATOR
+#include "kernels/emulator/thread_order.h"
+#endif
+
 namespace cria::testing {
 
 namespace {
@@ -25,22 +29,71 @@ std::vector<uint8_t> encode(const std::vector<double>& values, DType dtype) {
   return bytes;
 }
 
+uint64_t hash_of(const uint8_t* bytes, size_t count) {  // FNV-1a
+  uint64_t hash = 0xcbf29ce484222325u;
+  for (size_t i = 0; i < count; ++i) hash = (hash ^ bytes[i]) * 0x100000001b3u;
+  return hash;
+}
+
+#ifdef CRIA_HAS_EMULATOR
+emulated::ThreadOrder order_before_tests() {
+  static const emulated::ThreadOrder order = emulated::thread_order();
+  return order;
+}
+#endif
+
 }  // namespace
 
 std::vector<OpCase> test_cases() {
-  std::vector<const char*> devices = {"cpu"};
-#ifdef CRIA_HAS_EMULATOR
-  devices.push_back("emulated");
-#endif
   std::vector<OpCase> cases;
-  for (const char* device : devices) {
-    for (const DType dtype : {DType::f32, DType::bf16}) cases.push_back({device, dtype});
+  for (const DType dtype : {DType::f32, DType::bf16}) {
+    cases.push_back({"cpu", dtype});
+#ifdef CRIA_HAS_EMULATOR
+    for (const char* order : {"forward", "reverse", "shuffled"}) {
+      cases.push_back({"emulated", dtype, order});
+    }
+#endif
   }
   return cases;
 }
 
 std::string case_name(const ::testing::TestParamInfo<OpCase>& info) {
-  return info.param.device + "_" + std::string(name_of(info.param.dtype));
+  const std::string& order = info.param.thread_order;
+  return info.param.device + "_" + std::string(name_of(info.param.dtype)) +
+         (order.empty() ? "" : "_" + order);
+}
+
+OpTest::OpTest() {
+#ifdef CRIA_HAS_EMULATOR
+  order_before_tests();
+  const std::string& order = GetParam().thread_order;
+  if (!order.empty()) {
+    emulated::set_thread_order(
+        emulated::parse_thread_order(order == "shuffled" ? "shuffled:1" : order));
+  }
+#endif
+}
+
+OpTest::~OpTest() {
+  if (GetParam().thread_order.empty()) return;
+#ifdef CRIA_HAS_EMULATOR
+  emulated::set_thread_order(order_before_tests());
+#endif
+  struct Before {
+    std::string order;
+    std::vector<uint64_t> bits;
+  };
+  static std::map<std::string, Before> first_runs;
+  const auto* info = ::testing::UnitTest::GetInstance()->current_test_info();
+  const std::string name = info->name();
+  const std::string key = info->test_suite_name() + ("." + name.substr(0, name.find('/'))) + "/" +
+                          std::string(name_of(dtype()));
+  const auto [before, is_first] =
+      first_runs.try_emplace(key, Before{GetParam().thread_order, final_bits_});
+  if (!is_first && before->second.bits != final_bits_) {
+    ADD_FAILURE() << "not the bits that came out with the threads in the order "
+                  << before->second.order;
+  }
 }
 
 Backend& OpTest::backend() const {
@@ -54,7 +107,7 @@ DeviceTensor::DeviceTensor(const OpTest& test, Shape shape)
     : DeviceTensor(test, shape, test.dtype()) {}
 
 DeviceTensor::DeviceTensor(const OpTest& test, Shape shape, DType dtype)
-    : backend_(test.backend()) {
+    : test_(test), backend_(test.backend()) {
   place(shape, dtype);
   // All bits set: NaN in fp32 and bf16, -1 in i32.
   const std::vector<uint8_t> poison(tensor_.bytes(), 0xFF);
@@ -66,14 +119,14 @@ DeviceTensor::DeviceTensor(const OpTest& test, Shape shape, const std::vector<do
 
 DeviceTensor::DeviceTensor(const OpTest& test, Shape shape, const std::vector<double>& values,
                            DType dtype)
-    : backend_(test.backend()) {
+    : test_(test), backend_(test.backend()) {
   place(shape, dtype);
   CRIA_ASSERT(static_cast<int64_t>(values.size()) == shape.elements());
   backend_.copy_from_host(tensor_, encode(values, dtype).data());
 }
 
 DeviceTensor::DeviceTensor(const OpTest& test, Shape shape, const std::vector<int32_t>& values)
-    : backend_(test.backend()) {
+    : test_(test), backend_(test.backend()) {
   place(shape, DType::i32);
   CRIA_ASSERT(static_cast<int64_t>(values.size()) == shape.elements());
   backend_.copy_from_host(tensor_, values.data());
@@ -96,6 +149,9 @@ DeviceTensor::~DeviceTensor() {
   backend_.copy_to_host(all.data(),
                         buffer_.tensor(DType::u8, Shape{static_cast<int64_t>(buffer_.bytes())}));
   const size_t end = kCanaryBytes + tensor_.bytes();
+  if (!scratch_) {
+    test_.final_bits_.push_back(hash_of(all.data() + kCanaryBytes, tensor_.bytes()));
+  }
   for (size_t i = 0; i < all.size(); ++i) {
     if (i >= kCanaryBytes && i < end) continue;
     if (all[i] != kCanary) {
@@ -133,7 +189,9 @@ std::vector<uint8_t> DeviceTensor::bytes() const {
 }
 
 Workspace::Workspace(const OpTest& test, size_t bytes)
-    : holder_(test, Shape{static_cast<int64_t>(bytes)}, DType::u8) {}
+    : holder_(test, Shape{static_cast<int64_t>(bytes)}, DType::u8) {
+  holder_.scratch_ = true;
+}
 
 std::vector<double> random_values(int64_t count, uint64_t seed, double scale) {
   const Random random(seed, Purpose::data_synthesis);

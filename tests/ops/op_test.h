@@ -12,6 +12,9 @@
 //
 // Around every DeviceTensor stand canaries, which its destructor checks; an output starts as NaN
 // (integers as a pattern), so that an element that the op forgot shows.
+//
+// On `emulated` every test runs in three orders of the threads, and what its tensors hold in the
+// end must be the same bits in all of them.
 #pragma once
 
 #include <memory>
@@ -27,14 +30,22 @@ namespace cria::testing {
 struct OpCase {
   std::string device;
   DType dtype;
+  std::string thread_order = {};  // of the emulator: forward, reverse or shuffled
 };
-std::vector<OpCase> test_cases();  // every device of this build x {fp32, bf16}
+std::vector<OpCase> test_cases();  // every device of this build x {fp32, bf16} x order
 std::string case_name(const ::testing::TestParamInfo<OpCase>& info);
 
 class OpTest : public ::testing::TestWithParam<OpCase> {
  public:
+  OpTest();
+  ~OpTest() override;  // compares the bits with those of the orders that ran before
+
   Backend& backend() const;  // one per device, made once
   DType dtype() const { return GetParam().dtype; }
+
+ private:
+  friend class DeviceTensor;
+  mutable std::vector<uint64_t> final_bits_;  // a hash of every tensor, as they went
 };
 
 #define CRIA_OP_TEST_SUITE(Suite)                                                              \
@@ -60,10 +71,13 @@ class DeviceTensor {
   std::vector<uint8_t> bytes() const;  // for bitwise comparisons
 
  private:
+  friend class Workspace;
   void place(Shape shape, DType dtype);
+  const OpTest& test_;
   Backend& backend_;
   Buffer buffer_;
   Tensor tensor_;
+  bool scratch_ = false;  // may end with any bits
 };
 
 // Scratch space of the size that the op asked for.
