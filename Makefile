@@ -49,7 +49,6 @@ bench: setup ## benchmarks beside PyTorch and transformers from PyPI, into build
 	@cmake -S . -B $(BUILD) -G Ninja -DCRIA_BENCHMARKS=ON $(CMAKE_ARGS) >/dev/null
 	@cmake --build $(BUILD) -j $(JOBS)
 	@python3 -m venv $(BUILD)/venv-bench && $(BUILD)/venv-bench/bin/pip install -q -r benchmarks/peers/requirements.txt
-	@GOMP_SPINCOUNT=10000 $(BUILD)/bench_ops
 	@benchmarks/compare.py --build $(BUILD) --python $(BUILD)/venv-bench/bin/python --write $(BUILD)/benchmarks.md
 
 golden: setup ## make the golden fixtures again, with PyTorch and transformers from PyPI

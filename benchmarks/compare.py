@@ -19,12 +19,16 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 MODELS = os.path.join(HERE, "..", "configs", "models")
 
 
+def start(command, threads):
+    environment = dict(os.environ, OMP_NUM_THREADS=str(threads), GOMP_SPINCOUNT="10000", TOKENIZERS_PARALLELISM="false")
+    return subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
+
+
 class Program:
     def __init__(self, command, threads):
-        environment = dict(os.environ, OMP_NUM_THREADS=str(threads), GOMP_SPINCOUNT="10000", TOKENIZERS_PARALLELISM="false")
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-        )
+        self.process = start(command, threads)
         self.command = command
         about = self.answer()
         self.name, self.work = about["name"], about["work"]
@@ -117,6 +121,46 @@ def comparisons(build, python):
     )
 
 
+class Ops:
+    """bench_ops or its peer: runs the benchmark whose name it reads."""
+
+    def __init__(self, command, threads):
+        self.process = start(command, threads)
+
+    def round(self, name):
+        print(name, file=self.process.stdin, flush=True)
+        line = self.process.stdout.readline()
+        if not line:
+            sys.exit(self.process.stderr.read())
+        return json.loads(line)
+
+
+def compare_ops(build, python, rounds, threads):
+    program = os.path.join(build, "bench_ops")
+    names = subprocess.run([program, "--benchmark_list_tests"], check=True, capture_output=True, text=True).stdout.split()
+    ours = Ops([program, "--turns"], threads)
+    peer = Ops([python, os.path.join(HERE, "peers", "ops.py")], threads) if python else None
+    lines = ["| op | µs | | PyTorch's µs | ours is |", "| --- | ---: | ---: | ---: | ---: |"]
+    best = {}  # the copy stands for what memory allows, the fastest product for what the cores do
+    for name in names:
+        turns = [(ours.round(name), peer and peer.round(name)) for _ in range(rounds)]
+        seconds = statistics.median(mine["seconds"] for mine, _ in turns)
+        rate, unit = statistics.median(mine["rate"] for mine, _ in turns), turns[0][0]["unit"]
+        kind = unit if unit == "GB/s" else unit + name[-len("0/real_time")]
+        if name.startswith(("copy", "linear/")):
+            best[kind] = max(rate, best.get(kind, 0))
+        share = f", {rate / best[kind]:.0%}" if kind in best and not name.startswith(("copy", "linear/")) else ""
+        peer_columns = " | |"
+        if peer:
+            peer_seconds = statistics.median(theirs["seconds"] for _, theirs in turns)
+            times = statistics.median(theirs["seconds"] / mine["seconds"] for mine, theirs in turns)
+            peer_columns = f" {peer_seconds * 1e6:,.0f} | {times:.2f}× |"
+        lines.append(
+            f"| {name.removesuffix('/real_time')} | {seconds * 1e6:,.0f} | {rate:,.1f} {unit}{share} |{peer_columns}"
+        )
+    return "\n".join(lines)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", default="build")
@@ -129,6 +173,12 @@ def main():
     cpu = next(line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name"))
     texts = [f"{cpu}, {options.threads} threads, {platform.system()}; medians of {options.rounds} alternated rounds"]
     print(texts[0], flush=True)
+    if "ops".startswith(options.only) or options.only.startswith("ops"):
+        texts.append(
+            "ops at 8 × 256 tokens; sizes, then 0 for fp32 and 1 for bf16; share of the copy's or the product's rate\n\n"
+            + compare_ops(options.build, options.python, options.rounds, options.threads)
+        )
+        print("\n" + texts[-1], flush=True)
     for title, commands in comparisons(options.build, options.python):
         if not title.startswith(options.only):
             continue
