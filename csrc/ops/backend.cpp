@@ -42,4 +42,13 @@ std::unique_ptr<Backend> make_backend(const std::string& device) {
                     "one of auto, cpu, cuda, emulated");
 }
 
+std::vector<std::string> usable_devices() {
+  std::vector<std::string> devices = {"cpu"};
+#ifdef CRIA_HAS_EMULATOR
+  devices.push_back("emulated");
+#endif
+  if (!missing_gpu()) devices.push_back("cuda");
+  return devices;
+}
+
 }  // namespace cria

@@ -2,10 +2,11 @@
 // own words.
 #pragma once
 
-#include <cublasLt.h>
 #include <cuda_runtime.h>
 
 #include "cria/core/error.h"
+
+#include "kernels/runtime/cublaslt.h"
 
 namespace cria::cuda {
 
@@ -21,7 +22,8 @@ inline void check_cuda(cudaError_t status, const char* call, const char* file, i
 
 inline void check_cublas(cublasStatus_t status, const char* call, const char* file, int line) {
   if (status == CUBLAS_STATUS_SUCCESS) return;
-  throw failure(fmt::format("{} ({}:{})", call, file, line), cublasLtGetStatusString(status),
+  throw failure(fmt::format("{} ({}:{})", call, file, line),
+                cublaslt().cublasLtGetStatusString(status),
                 "set CUBLASLT_LOG_LEVEL=2 to see what the library objects to");
 }
 

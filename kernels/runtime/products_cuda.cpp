@@ -43,51 +43,52 @@ uint32_t alignment_of(const void* pointer) {
 
 cudaDataType_t type_of(DType dtype) { return dtype == DType::bf16 ? CUDA_R_16BF : CUDA_R_32F; }
 
-// Owns a descriptor of the library.
-template <typename T, cublasStatus_t (*kDestroy)(T)>
+// Owns a descriptor of the library, which kDestroy takes back.
+template <typename T, auto kDestroy>
 struct Destroy {
   using pointer = T;
-  void operator()(T handle) const { kDestroy(handle); }
+  void operator()(T handle) const { (cublaslt().*kDestroy)(handle); }
 };
-template <typename T, cublasStatus_t (*kDestroy)(T)>
+template <typename T, auto kDestroy>
 using Handle = std::unique_ptr<T, Destroy<T, kDestroy>>;
-using Operation = Handle<cublasLtMatmulDesc_t, cublasLtMatmulDescDestroy>;
-using Layout = Handle<cublasLtMatrixLayout_t, cublasLtMatrixLayoutDestroy>;
-using Preference = Handle<cublasLtMatmulPreference_t, cublasLtMatmulPreferenceDestroy>;
+using Operation = Handle<cublasLtMatmulDesc_t, &CublasLt::cublasLtMatmulDescDestroy>;
+using Layout = Handle<cublasLtMatrixLayout_t, &CublasLt::cublasLtMatrixLayoutDestroy>;
+using Preference = Handle<cublasLtMatmulPreference_t, &CublasLt::cublasLtMatmulPreferenceDestroy>;
 
 // Of a row-major [rows, columns].
 Layout make_layout(DType dtype, int64_t rows, int64_t columns) {
   cublasLtMatrixLayout_t layout = nullptr;
-  CRIA_CUBLAS(cublasLtMatrixLayoutCreate(&layout, type_of(dtype), static_cast<uint64_t>(columns),
-                                         static_cast<uint64_t>(rows), columns));
+  CRIA_CUBLAS(cublaslt().cublasLtMatrixLayoutCreate(&layout, type_of(dtype),
+                                                    static_cast<uint64_t>(columns),
+                                                    static_cast<uint64_t>(rows), columns));
   return Layout(layout);
 }
 
 // fp32 sums, and no TF32: fp32 models keep all their bits.
 Operation make_operation(const Product& product) {
   cublasLtMatmulDesc_t operation = nullptr;
-  CRIA_CUBLAS(cublasLtMatmulDescCreate(&operation, CUBLAS_COMPUTE_32F, CUDA_R_32F));
+  CRIA_CUBLAS(cublaslt().cublasLtMatmulDescCreate(&operation, CUBLAS_COMPUTE_32F, CUDA_R_32F));
   Operation owner(operation);
   const cublasOperation_t right = product.right_transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
   const cublasOperation_t left = product.left_transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
-  CRIA_CUBLAS(
-      cublasLtMatmulDescSetAttribute(operation, CUBLASLT_MATMUL_DESC_TRANSA, &right, sizeof right));
-  CRIA_CUBLAS(
-      cublasLtMatmulDescSetAttribute(operation, CUBLASLT_MATMUL_DESC_TRANSB, &left, sizeof left));
+  CRIA_CUBLAS(cublaslt().cublasLtMatmulDescSetAttribute(operation, CUBLASLT_MATMUL_DESC_TRANSA,
+                                                        &right, sizeof right));
+  CRIA_CUBLAS(cublaslt().cublasLtMatmulDescSetAttribute(operation, CUBLASLT_MATMUL_DESC_TRANSB,
+                                                        &left, sizeof left));
   return owner;
 }
 
 template <typename T>
 void set(const Preference& preference, cublasLtMatmulPreferenceAttributes_t attribute, T value) {
-  CRIA_CUBLAS(
-      cublasLtMatmulPreferenceSetAttribute(preference.get(), attribute, &value, sizeof value));
+  CRIA_CUBLAS(cublaslt().cublasLtMatmulPreferenceSetAttribute(preference.get(), attribute, &value,
+                                                              sizeof value));
 }
 
 // Parts of a sum over k may be added up in fp32 at the end, but not in the output's bf16, which
 // would round more than once.
 Preference make_preference(const Product& product) {
   cublasLtMatmulPreference_t handle = nullptr;
-  CRIA_CUBLAS(cublasLtMatmulPreferenceCreate(&handle));
+  CRIA_CUBLAS(cublaslt().cublasLtMatmulPreferenceCreate(&handle));
   Preference preference(handle);
   set(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, uint64_t{kWorkspaceBytes});
   set(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
@@ -110,7 +111,7 @@ struct Plan {
 class Products {
  public:
   Products() {
-    CRIA_CUBLAS(cublasLtCreate(&library_));
+    CRIA_CUBLAS(cublaslt().cublasLtCreate(&library_));
     CRIA_CUDA(cudaMalloc(&workspace_, kWorkspaceBytes));
   }
 
@@ -126,10 +127,10 @@ class Products {
     const Plan& plan = plan_for(product);
     const float alpha = 1.0f;
     const float beta = product.accumulate ? 1.0f : 0.0f;
-    CRIA_CUBLAS(cublasLtMatmul(library_, plan.operation.get(), &alpha, right.data, plan.right.get(),
-                               left.data, plan.left.get(), &beta, output.data, plan.output.get(),
-                               output.data, plan.output.get(), &plan.algorithm, workspace_,
-                               kWorkspaceBytes, queue));
+    CRIA_CUBLAS(cublaslt().cublasLtMatmul(
+        library_, plan.operation.get(), &alpha, right.data, plan.right.get(), left.data,
+        plan.left.get(), &beta, output.data, plan.output.get(), output.data, plan.output.get(),
+        &plan.algorithm, workspace_, kWorkspaceBytes, queue));
   }
 
  private:
@@ -150,15 +151,15 @@ class Products {
     const Preference preference = make_preference(p);
     cublasLtMatmulHeuristicResult_t result = {};
     int found = 0;
-    const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
+    const cublasStatus_t status = cublaslt().cublasLtMatmulAlgoGetHeuristic(
         library_, plan.operation.get(), plan.right.get(), plan.left.get(), plan.output.get(),
         plan.output.get(), preference.get(), 1, &result, &found);
     if (status != CUBLAS_STATUS_SUCCESS || found == 0) {
-      throw failure(
-          "cublasLtMatmulAlgoGetHeuristic",
-          fmt::format("no algorithm for [{}, {}] times [{}, {}], {} to {}: {}", p.m, p.k, p.k, p.n,
-                      name_of(p.input), name_of(p.output), cublasLtGetStatusString(status)),
-          "set CUBLASLT_LOG_LEVEL=2 to see what the library objects to");
+      throw failure("cublasLtMatmulAlgoGetHeuristic",
+                    fmt::format("no algorithm for [{}, {}] times [{}, {}], {} to {}: {}", p.m, p.k,
+                                p.k, p.n, name_of(p.input), name_of(p.output),
+                                cublaslt().cublasLtGetStatusString(status)),
+                    "set CUBLASLT_LOG_LEVEL=2 to see what the library objects to");
     }
     plan.algorithm = result.algo;
     return plan;

@@ -10,6 +10,8 @@
 #pragma once
 
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "cria/core/buffer.h"
 #include "cria/ops/adamw.h"
@@ -105,5 +107,8 @@ class Backend {
 // A backend by the name in the config: auto, cpu, cuda or emulated. `auto` takes a GPU where there
 // is one. Throws an Error that says what is missing when the build or the machine does not have it.
 std::unique_ptr<Backend> make_backend(const std::string& device);
+
+// The devices that this build can use on this machine: cpu, emulated, cuda.
+std::vector<std::string> usable_devices();
 
 }  // namespace cria
