@@ -1,6 +1,6 @@
 # cria: `make demo` and `make test` do everything on a fresh Debian 12 machine, set-up included.
 .DEFAULT_GOAL := help
-.PHONY: help setup build test demo bench golden format lint sanitize fuzz clean
+.PHONY: help setup build test mutate demo bench golden format lint sanitize fuzz clean
 
 BUILD ?= build
 CMAKE_ARGS ?=
@@ -42,6 +42,11 @@ test: setup ## build and run all tests
 	@cmake --build $(BUILD) -j $(JOBS)
 	@ctest --test-dir $(BUILD) --output-on-failure -j $(TEST_JOBS)
 
+mutate: setup ## seeded bugs in the CUDA kernels, each of which the tests must see (ONLY=OP for one op's)
+	@cmake -S . -B $(BUILD) -G Ninja -DCRIA_TESTS=ON $(CMAKE_ARGS) >/dev/null
+	@cmake --build $(BUILD) -j $(JOBS) --target test_ops test_kernels
+	@tests/mutations/mutate.py --build $(BUILD) --jobs $(JOBS) $(if $(ONLY),--only $(ONLY))
+
 demo: build ## tokenizer, pretraining, fine-tuning and questions answered, in minutes on a CPU
 	@configs/demo/demo.sh $(BUILD)/cria
 
@@ -77,7 +82,7 @@ lint: setup ## formatting as it should be, clang-tidy without a finding
 # The quick tests: those of single rooms. Whole runs and long generations take minutes under sanitizers.
 empty :=
 space := $(empty) $(empty)
-QUICK_TESTS := core ops text data io model optim report
+QUICK_TESTS := core ops kernels text data io model optim report
 sanitize: setup ## quick tests under AddressSanitizer and UBSan
 	@cmake -S . -B $(BUILD)-sanitize -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCRIA_SANITIZE=address,undefined $(CMAKE_ARGS) >/dev/null
 	@cmake --build $(BUILD)-sanitize -j $(JOBS) --target $(addprefix test_,$(QUICK_TESTS))

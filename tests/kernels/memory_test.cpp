@@ -87,7 +87,8 @@ TEST(SharedMemoryDeathTest, AddressSanitizerSeesEveryByteOutside) {
   launch(write_static, 1, 2, 0, Stream{}, 39);
   EXPECT_DEATH(launch(write_static, 1, 2, 0, Stream{}, 40), "heap-buffer-overflow");
   launch(write_local, 1, 2, 0, Stream{}, 39);
-  EXPECT_DEATH(launch(write_local, 1, 2, 0, Stream{}, 40), "stack-buffer-overflow|insufficient space");
+  EXPECT_DEATH(launch(write_local, 1, 2, 0, Stream{}, 40),
+               "stack-buffer-overflow|insufficient space");
   std::vector<char> data(33);
   launch(write_global, 1, 33, 0, Stream{}, data.data());
   EXPECT_DEATH(launch(write_global, 1, 34, 0, Stream{}, data.data()), "heap-buffer-overflow");
@@ -177,13 +178,19 @@ TEST(Vector, LoadsAndStoresWholeAndAligned) {
   static_assert(decltype(load(static_cast<bf16*>(nullptr)))::kSize == 8);
 }
 
-TEST(Vector, StoresAreCheckedToo) {
-  alignas(16) float out[8];
-  const auto kernel = [](float* p) { store(p, Vector<float, 2>{}); };
-  void (*const function)(float*) = kernel;
-  EXPECT_EQ(error_of([&] { launch(function, 1, 1, 0, Stream{}, out + 2); }), "");
-  EXPECT_TRUE(contains(error_of([&] { launch(function, 1, 1, 0, Stream{}, out + 3); }),
-                       {"moves 8 bytes at an address that is 4 bytes past a multiple of 8"}));
+__global__ void copy_16_bytes(float* out, const float* in) { store(out, load(in)); }
+
+TEST(Vector, LoadsAndStoresAreOf16BytesUnlessSaid) {
+  alignas(16) const float in[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+  alignas(16) float out[8] = {};
+  const auto run = [&](int to, int from) {
+    return error_of([&] { launch(copy_16_bytes, 1, 1, 0, Stream{}, out + to, in + from); });
+  };
+  EXPECT_EQ(run(0, 4), "");
+  EXPECT_EQ(std::vector<float>(out, out + 8), (std::vector<float>{5, 6, 7, 8, 0, 0, 0, 0}));
+  // Each end is checked, whatever the other is.
+  EXPECT_TRUE(contains(run(1, 0), {"moves 16 bytes at an address that is 4 bytes past"}));
+  EXPECT_TRUE(contains(run(0, 2), {"moves 16 bytes at an address that is 8 bytes past"}));
 }
 
 TEST(Vector, ConvertsAsTheScalarTypeDoes) {

@@ -234,26 +234,28 @@ TEST(WarpReduction, NumbersWinOverNaN) {
 
 // Called twice in a row: the second must not disturb those who still read the first.
 template <int kThreads, typename T>
-__global__ void block_reductions(T* sums, T* maxima, const T* values) {
+__global__ void block_reductions(T* sums, T* doubled_sums, T* maxima, const T* values) {
   const auto i = blockIdx.x * kThreads + threadIdx.x;
-  const T first = block_sum<kThreads>(values[i]);
-  const T second = block_sum<kThreads>(T(2) * values[i]);
+  sums[i] = block_sum<kThreads>(values[i]);
+  doubled_sums[i] = block_sum<kThreads>(T(2) * values[i]);
   maxima[i] = block_max<kThreads>(values[i]);
-  sums[i] = second - first;
 }
 
 template <int kThreads, typename T>
 void check_block_reductions() {
   constexpr int kBlocks = 3;
-  std::vector<T> values(kBlocks * kThreads), sums(values.size()), maxima(values.size());
+  std::vector<T> values(kBlocks * kThreads), sums(values.size()), doubled_sums(values.size()),
+      maxima(values.size());
   for (size_t i = 0; i < values.size(); ++i) {
     values[i] = static_cast<T>(static_cast<int>(i * 37 % 101) - 101);
   }
-  launch(block_reductions<kThreads, T>, kBlocks, kThreads, 0, Stream{}, sums.data(), maxima.data(),
-         values.data());
+  launch(block_reductions<kThreads, T>, kBlocks, kThreads, 0, Stream{}, sums.data(),
+         doubled_sums.data(), maxima.data(), values.data());
   for (size_t i = 0; i < values.size(); ++i) {
     const auto begin = values.begin() + i / kThreads * kThreads;
-    ASSERT_EQ(sums[i], std::accumulate(begin, begin + kThreads, T(0))) << i;
+    const T sum = std::accumulate(begin, begin + kThreads, T(0));
+    ASSERT_EQ(sums[i], sum) << i;
+    ASSERT_EQ(doubled_sums[i], T(2) * sum) << i;
     ASSERT_EQ(maxima[i], *std::max_element(begin, begin + kThreads)) << i;
   }
 }
@@ -270,15 +272,15 @@ TEST(BlockReduction, EveryThreadGetsTheBlocks) {
 
 // Values whose sum depends on the order of the additions.
 TEST(BlockReduction, SameBitsInEveryThreadAndOrder) {
-  std::vector<float> values(256), sums(256), maxima(256);
+  std::vector<float> values(256), sums(256), doubled_sums(256), maxima(256);
   for (size_t i = 0; i < values.size(); ++i) {
     values[i] =
         std::ldexp(1.0f + static_cast<float>(i) / 977.0f, static_cast<int>(i * 7 % 40) - 20);
   }
   std::vector<float> seen;
   in_every_order([&] {
-    launch(block_reductions<256, float>, 1, 256, 0, Stream{}, sums.data(), maxima.data(),
-           values.data());
+    launch(block_reductions<256, float>, 1, 256, 0, Stream{}, sums.data(), doubled_sums.data(),
+           maxima.data(), values.data());
     seen.insert(seen.end(), sums.begin(), sums.end());
   });
   EXPECT_EQ(seen, std::vector<float>(seen.size(), seen[0]));
