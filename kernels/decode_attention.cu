@@ -166,7 +166,6 @@ __device__ void attend(const Parameters<T>& p, const Run& run, const Queries& qu
         load_columns<kPiece>(p.values + offsets[position], column, head_dim, p.vectorized);
 #pragma unroll
     for (int i = 0; i < kQueries; ++i) {
-      if (position >= visible[i]) continue;  // whatever later rows have there, NaN included
       const float weight = scores[i * kSplit + position];
 #pragma unroll
       for (int e = 0; e < kPiece; ++e) output[i][e] += weight * value[e];

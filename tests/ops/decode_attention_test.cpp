@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include <omp.h>
@@ -181,6 +183,28 @@ TEST_P(DecodeAttentionTest, ManyHeadsOnOneKey) {
   check(layout, qkv, {{1, 19}, {0, 88}, {0, 89}, {0, 90}, {1, 20}}, reference);
 }
 
+// Contexts of several hundred positions, which a GPU cuts into splits: just under and over one, two
+// and three of them. Heads are small, so that scores are off by 16 eps where the bound has room for
+// 46, and longer sums may walk further.
+TEST_P(DecodeAttentionTest, LongContexts) {
+  const std::vector<int32_t> lengths = {255, 256, 257, 511, 513, 700, 768};
+  std::vector<DecodeRow> rows;
+  for (size_t s = 0; s < lengths.size(); ++s) rows.push_back({static_cast<int32_t>(s), lengths[s]});
+  rows.push_back(kIdle);
+  const AttentionShape shape = attention_shape(2, 1, 16, lengths);
+  const auto qkv = random_values(qkv_count(shape), 1);
+  check(CacheLayout(shape, 48, 7), qkv, rows, reference_attention(shape, qkv));
+}
+
+TEST_P(DecodeAttentionTest, LargeHeads) {
+  const std::vector<int32_t> lengths = {70, 33};
+  for (const AttentionShape& shape :
+       {attention_shape(2, 2, 200, lengths), attention_shape(6, 1, 138, lengths)}) {
+    const auto qkv = random_values(qkv_count(shape), 1);
+    check(CacheLayout(shape, 16, 7), qkv, {{0, 70}, {1, 33}}, reference_attention(shape, qkv));
+  }
+}
+
 // Prefill: all rows of a sequence in one call, against the reference and so against the packed op.
 TEST_P(DecodeAttentionTest, Prefill) {
   const AttentionShape shape = attention_shape(4, 2, 16, {150, 40});
@@ -190,6 +214,25 @@ TEST_P(DecodeAttentionTest, Prefill) {
   for (int32_t context = 1; context <= 40; ++context) rows.push_back({1, context});
   const auto qkv = random_values(qkv_count(shape), 1);
   check(CacheLayout(shape, 16, 7), qkv, rows, reference_attention(shape, qkv));
+}
+
+// What later rows of a prefill have put into the cache does not reach a row: the second half of the
+// sequence is set to values that would show.
+TEST_P(DecodeAttentionTest, RowsSeeOnlyTheirContext) {
+  const AttentionShape shape = attention_shape(2, 1, 16, {60});
+  std::vector<double> qkv = random_values(qkv_count(shape), 1);
+  std::vector<DecodeRow> rows;
+  for (int32_t context = 1; context <= 60; ++context) rows.push_back({0, context});
+  const CacheLayout layout(shape, 16, 7);
+  const DeviceTensor before(*this, output_shape(shape, rows));
+  decode(before, layout, qkv, rows);
+  std::fill(qkv.begin() + 31 * shape.qkv_columns(), qkv.end(), 1e6);
+  const DeviceTensor after(*this, output_shape(shape, rows));
+  decode(after, layout, qkv, rows);
+  const auto first = before.bytes(), second = after.bytes();
+  const auto end = static_cast<int64_t>(first.size()) / 60 * 31;
+  EXPECT_TRUE(std::equal(first.begin(), first.begin() + end, second.begin()));
+  EXPECT_NE(first, second);
 }
 
 // A row's bits are the same wherever its blocks lie, whatever the cache's block size, alone or in a

@@ -79,7 +79,9 @@ const std::map<std::string, Row>& table() {
       // changes of the maximum, 6 each; the logarithm and its sum with a maximum below 16, 18.
       {"attention_log_sum_exp", {{128 * kEps32, kEps32}, {128 * kEps32, kEps32}}},
       // In units of the sum of p |v|: p is off by the score, its exponential and what divides it,
-      // 46 + 4 + 104 eps, and the sum over the keys walks 30; then the rounding.
+      // 46 + 4 + 104 eps, and the sum over the keys walks 30; then the rounding. With heads of 200
+      // and at most 70 keys scores are off by 57 and sums walk 15: no more in total. The same holds
+      // for the gradient.
       {"attention_output", {{192 * kEps32, kEps32}, {192 * kEps32, kEps16}}},
       // On tensor cores p rounds to bf16 before its product with v: eps16 more of each term.
       {"attention_output_tensor_cores", {{192 * kEps32, kEps32}, {kEps16 + 192 * kEps32, kEps16}}},

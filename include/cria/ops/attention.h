@@ -4,7 +4,8 @@
 //   forward:  p = softmax(scale * q k^T);  output = p v;  log_sum_exp = log sum exp(scale * q k^T)
 //   backward: p from log_sum_exp again;  D = sum(output_gradient * output)
 //             dv = p^T do;  ds = p * (do v^T - D);  dq = scale ds k;  dk = scale ds^T q
-// Scores, softmax and accumulators are fp32; outputs round once. Backward is deterministic: each
+// Scores, softmax and accumulators are fp32; outputs round once. A GPU's tensor cores take bf16: in
+// bf16 it also rounds p and ds on their way into the next product. Backward is deterministic: each
 // key block and each query block is summed by one worker in a fixed order.
 #pragma once
 
@@ -19,7 +20,7 @@ struct AttentionForward {
   Tensor sequence_offsets;  // [S + 1] i32, from 0 to T, ascending (an empty sequence is allowed)
   int n_heads = 0;
   int n_kv_heads = 0;
-  int max_sequence_length = 0;  // longest sequence of the pack: bounds a GPU's launch grid
+  int max_sequence_length = 0;  // longest sequence of the pack
   float scale = 1.0f;           // 1 / sqrt(D)
   Tensor workspace;             // attention_workspace_bytes(...) bytes
 };
