@@ -46,13 +46,16 @@ emulated::ThreadOrder order_before_tests() {
 
 std::vector<OpCase> test_cases() {
   std::vector<OpCase> cases;
-  for (const DType dtype : {DType::f32, DType::bf16}) {
-    cases.push_back({"cpu", dtype});
-#ifdef CRIA_HAS_EMULATOR
-    for (const char* order : {"forward", "reverse", "shuffled"}) {
-      cases.push_back({"emulated", dtype, order});
+  for (const std::string& device : usable_devices()) {
+    for (const DType dtype : {DType::f32, DType::bf16}) {
+      if (device != "emulated") {
+        cases.push_back({device, dtype});
+        continue;
+      }
+      for (const char* order : {"forward", "reverse", "shuffled"}) {
+        cases.push_back({device, dtype, order});
+      }
     }
-#endif
   }
   return cases;
 }
