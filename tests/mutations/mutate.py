@@ -142,7 +142,7 @@ def run_tests(program, mutation, directory, threads):
         if not count or count.group(1) == "0":
             raise Failure(f"no test is called {tests}")
         return True, ""
-    failed = re.search(r"\[  FAILED  \] (\S+)", done.stdout)
+    failed = re.search(r"\[  FAILED  \] ([^\s,]+)", done.stdout)
     if failed:
         return False, failed.group(1)
     running = re.findall(r"\[ RUN      \] (\S+)", done.stdout)
