@@ -3,9 +3,23 @@
 #include <bit>
 #include <string_view>
 
+#ifdef __BMI2__
+#include <immintrin.h>
+#endif
+
 namespace cria::emulated {
 
 namespace {
+
+// The member of a set that has `below` members below it.
+int member(unsigned set, unsigned below) {
+#ifdef __BMI2__
+  return std::countr_zero(_pdep_u32(1u << below, set));
+#else
+  for (; below > 0; --below) set &= set - 1;
+  return std::countr_zero(set);
+#endif
+}
 
 // Unwinds a thread that will never get what it waits for.
 struct Cancelled {};
@@ -166,9 +180,8 @@ int Block::choose(unsigned set) {
       break;
   }
   random_ = random_ * 6364136223846793005u + 1442695040888963407u;  // Knuth's MMIX
-  uint64_t skip = (random_ >> 33) % static_cast<unsigned>(std::popcount(set));
-  for (; skip > 0; --skip) set &= set - 1;
-  return std::countr_zero(set);
+  const auto count = static_cast<uint64_t>(std::popcount(set));
+  return member(set, static_cast<unsigned>((random_ >> 32) * count >> 32));
 }
 
 void Block::make_ready(int warp, unsigned lanes) {
