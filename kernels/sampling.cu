@@ -60,7 +60,6 @@ __device__ int64_t first_above(int64_t count, const Value& value, double target)
       const double other = __shfl_up_sync(kFullWarp, running, static_cast<unsigned>(offset));
       if (lane() >= offset) running += other;
     }
-    __syncthreads();  // the sums of the tile before have been read
     if (lane() == kWarpSize - 1) of_warps[warp_index()] = running;
     __syncthreads();
     double tile_sum = 0.0;
@@ -69,6 +68,7 @@ __device__ int64_t first_above(int64_t count, const Value& value, double target)
       tile_sum += of_warps[warp];
     }
     const bool exceeds = own > 0.0 && before + running > target;
+    // Its barriers also part this tile's sums from the next one's.
     const int first = block_max<kThreads>(exceeds ? kThreads - static_cast<int>(threadIdx.x) : 0);
     if (first > 0) return tile + kThreads - first;
     before += tile_sum;

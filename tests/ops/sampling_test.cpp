@@ -283,6 +283,12 @@ TEST_P(SamplingTest, RowsAreIndependent) {
   }
 }
 
+TEST_P(SamplingTest, BothZerosAreEqual) {
+  std::vector<double> logits(40);
+  for (size_t id = 0; id < logits.size(); id += 2) logits[id] = -0.0;
+  check_draws(logits, {.top_k = 10}, draws(200));
+}
+
 TEST_P(SamplingTest, EveryPartOfTheKeyCounts) {
   const std::vector<double> flat(1000);
   const auto draw = [&](Key key) { return run({flat}, {{}}, {key}).tokens[0]; };
