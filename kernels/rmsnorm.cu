@@ -151,16 +151,15 @@ __global__ void __launch_bounds__(kGroups* kWarpSize)
                       int64_t chunks, int columns) {
   __shared__ SharedArray<float, kGroups * kWarpSize> of_groups;
   const int column = static_cast<int>(blockIdx.x) * kWarpSize + lane();
+  if (column >= columns) return;
   float sum = 0.0f;
-  if (column < columns) {
 #pragma unroll 8
-    for (int64_t chunk = warp_index(); chunk < chunks; chunk += kGroups) {
-      sum += weight_sums[chunk * columns + column];
-    }
+  for (int64_t chunk = warp_index(); chunk < chunks; chunk += kGroups) {
+    sum += weight_sums[chunk * columns + column];
   }
   of_groups[static_cast<int>(threadIdx.x)] = sum;
   __syncthreads();
-  if (warp_index() != 0 || column >= columns) return;
+  if (warp_index() != 0) return;
   float total = 0.0f;
   for (int group = 0; group < kGroups; ++group) total += of_groups[group * kWarpSize + lane()];
   weight_gradient[column] = G(static_cast<float>(weight_gradient[column]) + total);

@@ -36,7 +36,7 @@ __global__ void __launch_bounds__(kScoresPerBlock* kWarpSize)
   if (lane() == 0) scores[i] = sum;
 }
 
-constexpr int32_t kNoScore = -1;
+constexpr int32_t kNoScore = INT32_MAX;
 constexpr int kMapThreads = 256;
 
 __global__ void __launch_bounds__(kMapThreads)

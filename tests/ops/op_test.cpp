@@ -10,13 +10,16 @@
 #ifdef CRIA_HAS_EMULATOR
 #include "kernels/emulator/thread_order.h"
 #endif
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#endif
 
 namespace cria::testing {
 
 namespace {
 
 constexpr size_t kCanaryBytes = 256;  // a multiple of the alignment, on either side
-constexpr uint8_t kCanary = 0xA5;
+constexpr uint8_t kCanary = 0x41;     // who reads it shows too: 12 as a number, far out as an index
 
 std::vector<uint8_t> encode(const std::vector<double>& values, DType dtype) {
   std::vector<uint8_t> bytes(values.size() * size_of(dtype));
@@ -27,6 +30,21 @@ std::vector<uint8_t> encode(const std::vector<double>& values, DType dtype) {
     }
   });
   return bytes;
+}
+
+// AddressSanitizer stops at the first access to a canary, be it a read.
+void close_canaries([[maybe_unused]] const Tensor& tensor) {
+#ifdef __SANITIZE_ADDRESS__
+  if (tensor.device == Device::cuda) return;
+  ASAN_POISON_MEMORY_REGION(static_cast<uint8_t*>(tensor.data) - kCanaryBytes, kCanaryBytes);
+  ASAN_POISON_MEMORY_REGION(static_cast<uint8_t*>(tensor.data) + tensor.bytes(), kCanaryBytes);
+#endif
+}
+
+void open_canaries([[maybe_unused]] const Buffer& buffer) {
+#ifdef __SANITIZE_ADDRESS__
+  ASAN_UNPOISON_MEMORY_REGION(buffer.data(), buffer.bytes());
+#endif
 }
 
 uint64_t hash_of(const uint8_t* bytes, size_t count) {  // FNV-1a
@@ -145,9 +163,11 @@ void DeviceTensor::place(Shape shape, DType dtype) {
   tensor_.data = static_cast<uint8_t*>(buffer_.data()) + kCanaryBytes;
   tensor_.dtype = dtype;
   tensor_.shape = shape;
+  close_canaries(tensor_);
 }
 
 DeviceTensor::~DeviceTensor() {
+  open_canaries(buffer_);
   std::vector<uint8_t> all(buffer_.bytes());
   backend_.copy_to_host(all.data(),
                         buffer_.tensor(DType::u8, Shape{static_cast<int64_t>(buffer_.bytes())}));

@@ -7,7 +7,8 @@ namespace {
 struct Sizes {
   int64_t tokens, hidden_size, rows;
 };
-constexpr Sizes kSizes[] = {{1, 1, 1}, {7, 5, 3}, {64, 131, 40}, {130, 288, 130}, {9, 33, 0}};
+constexpr Sizes kSizes[] = {{1, 1, 1},       {7, 5, 3},    {64, 131, 40},
+                            {130, 288, 130}, {5, 1101, 3}, {9, 33, 0}};
 
 // Distinct rows in no particular order: multiples of a number prime to T.
 std::vector<int32_t> distinct_rows(int64_t count, int64_t tokens) {

@@ -11,14 +11,14 @@ namespace {
 
 class SumOfSquaresTest : public OpTest {
  protected:
-  double run(const DeviceTensor& input) {
+  double run(Tensor input) {
     const DeviceTensor output(*this, {1}, DType::f32);
-    const Workspace workspace(*this,
-                              backend().sum_of_squares_workspace_bytes(input.tensor().size()));
+    const Workspace workspace(*this, backend().sum_of_squares_workspace_bytes(input.size()));
     backend().sum_of_squares(
-        {.output = output.tensor(), .input = input.tensor(), .workspace = workspace.tensor()});
+        {.output = output.tensor(), .input = input, .workspace = workspace.tensor()});
     return output.values()[0];
   }
+  double run(const DeviceTensor& input) { return run(input.tensor()); }
 };
 
 CRIA_OP_TEST_SUITE(SumOfSquaresTest);
@@ -31,6 +31,19 @@ TEST_P(SumOfSquaresTest, AgreesWithDoublePrecision) {
     for (const double v : values) expected += v * v;
     const DeviceTensor input(*this, {n}, values);
     expect_close({run(input)}, {expected}, tolerance("sum_of_squares", dtype()));
+  }
+}
+
+// Parts of a flat buffer begin at any element.
+TEST_P(SumOfSquaresTest, AnyFirstElement) {
+  constexpr int64_t kElements = 9000;
+  const auto values = random_values(kElements, 1);
+  const DeviceTensor input(*this, {kElements}, values);
+  for (const int64_t first : {1, 2, 3, 4, 8}) {
+    double expected = 0;
+    for (size_t i = first; i < values.size(); ++i) expected += values[i] * values[i];
+    expect_close({run(input.tensor().flat(first, kElements - first))}, {expected},
+                 tolerance("sum_of_squares", dtype()));
   }
 }
 

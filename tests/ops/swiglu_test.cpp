@@ -39,32 +39,41 @@ std::vector<double> reference_backward(const std::vector<double>& output_gradien
 class SwigluTest : public OpTest {};
 CRIA_OP_TEST_SUITE(SwigluTest);
 
-TEST_P(SwigluTest, ForwardAndBackward) {
+struct Sizes {
+  int64_t tokens, columns;
+};
+
+std::vector<Sizes> sizes() {
+  std::vector<Sizes> result = {{2, 1101}, {3, 2056}};  // wider than a GPU's block
   for (const int64_t tokens : {1, 7, 130}) {
-    for (const int64_t columns : {1, 3, 63, 64, 65, 288}) {
-      SCOPED_TRACE(fmt::format("T {} f {}", tokens, columns));
-      const auto gate_up = random_values(tokens * 2 * columns, 1);
-      const auto output_gradient = random_values(tokens * columns, 2);
-      const DeviceTensor gate_up_in(*this, {tokens, 2 * columns}, gate_up);
-      const DeviceTensor output(*this, {tokens, columns});
-      backend().swiglu_forward({.output = output.tensor(), .gate_up = gate_up_in.tensor()});
-      expect_close(output, reference_forward(gate_up, columns),
-                   tolerance("swiglu_forward", dtype()));
+    for (const int64_t columns : {1, 3, 63, 64, 65, 288}) result.push_back({tokens, columns});
+  }
+  return result;
+}
 
-      const auto expected = reference_backward(output_gradient, gate_up, columns);
-      const DeviceTensor output_gradient_in(*this, {tokens, columns}, output_gradient);
-      const DeviceTensor gradient(*this, {tokens, 2 * columns});
-      backend().swiglu_backward({.gate_up_gradient = gradient.tensor(),
-                                 .output_gradient = output_gradient_in.tensor(),
-                                 .gate_up = gate_up_in.tensor()});
-      expect_close(gradient, expected, tolerance("swiglu_backward", dtype()));
+TEST_P(SwigluTest, ForwardAndBackward) {
+  for (const auto [tokens, columns] : sizes()) {
+    SCOPED_TRACE(fmt::format("T {} f {}", tokens, columns));
+    const auto gate_up = random_values(tokens * 2 * columns, 1);
+    const auto output_gradient = random_values(tokens * columns, 2);
+    const DeviceTensor gate_up_in(*this, {tokens, 2 * columns}, gate_up);
+    const DeviceTensor output(*this, {tokens, columns});
+    backend().swiglu_forward({.output = output.tensor(), .gate_up = gate_up_in.tensor()});
+    expect_close(output, reference_forward(gate_up, columns), tolerance("swiglu_forward", dtype()));
 
-      // In place: the same bits.
-      backend().swiglu_backward({.gate_up_gradient = gate_up_in.tensor(),
-                                 .output_gradient = output_gradient_in.tensor(),
-                                 .gate_up = gate_up_in.tensor()});
-      EXPECT_EQ(gate_up_in.bytes(), gradient.bytes());
-    }
+    const auto expected = reference_backward(output_gradient, gate_up, columns);
+    const DeviceTensor output_gradient_in(*this, {tokens, columns}, output_gradient);
+    const DeviceTensor gradient(*this, {tokens, 2 * columns});
+    backend().swiglu_backward({.gate_up_gradient = gradient.tensor(),
+                               .output_gradient = output_gradient_in.tensor(),
+                               .gate_up = gate_up_in.tensor()});
+    expect_close(gradient, expected, tolerance("swiglu_backward", dtype()));
+
+    // In place: the same bits.
+    backend().swiglu_backward({.gate_up_gradient = gate_up_in.tensor(),
+                               .output_gradient = output_gradient_in.tensor(),
+                               .gate_up = gate_up_in.tensor()});
+    EXPECT_EQ(gate_up_in.bytes(), gradient.bytes());
   }
 }
 
