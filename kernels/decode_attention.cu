@@ -104,7 +104,7 @@ __device__ void attend(const Parameters<T>& p, const Run& run, const Queries& qu
     return query / p.heads_per_block < run.rows && query % p.heads_per_block < queries.heads;
   };
 
-  __syncthreads();  // of an earlier run everything has been read
+  // What the threads of an earlier run may still read is not written before the next barrier.
   for (int i = thread; i < count; i += kThreads) {
     offsets[i] = p.cache.element(p.row_sequences[run.first], begin + i, queries.kv_head);
   }

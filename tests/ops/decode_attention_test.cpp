@@ -196,6 +196,21 @@ TEST_P(DecodeAttentionTest, LongContexts) {
   check(CacheLayout(shape, 48, 7), qkv, rows, reference_attention(shape, qkv));
 }
 
+// Scores in the thousands, all exact in fp32, so that the parts of a context differ by factors that
+// overflow; the largest score lies in any part, as there are many queries. Values are odd, so that
+// no output is nothing but what the largest scores leave over.
+TEST_P(DecodeAttentionTest, LongContextsOfLargeScores) {
+  const AttentionShape shape = attention_shape(8, 1, 16, {512, 600, 520});
+  const auto steps = random_integers(qkv_count(shape), -3, 4, 1);
+  std::vector<double> qkv(steps.size());
+  for (size_t i = 0; i < qkv.size(); ++i) {
+    const bool is_value = static_cast<int64_t>(i) % shape.qkv_columns() >= shape.value_column(0);
+    qkv[i] = is_value ? 2 * steps[i] + 1 : 16 * steps[i];
+  }
+  check(CacheLayout(shape, 16, 7), qkv, {{0, 512}, {1, 600}, {2, 520}},
+        reference_attention(shape, qkv));
+}
+
 TEST_P(DecodeAttentionTest, LargeHeads) {
   const std::vector<int32_t> lengths = {70, 33};
   for (const AttentionShape& shape :
@@ -212,6 +227,17 @@ TEST_P(DecodeAttentionTest, Prefill) {
   for (int32_t context = 1; context <= 150; ++context) rows.push_back({0, context});
   rows.push_back(kIdle);
   for (int32_t context = 1; context <= 40; ++context) rows.push_back({1, context});
+  const auto qkv = random_values(qkv_count(shape), 1);
+  check(CacheLayout(shape, 16, 7), qkv, rows, reference_attention(shape, qkv));
+}
+
+// Several rows of several sequences in one call, in runs of every length, cut by idle slots.
+TEST_P(DecodeAttentionTest, ManyRuns) {
+  const AttentionShape shape = attention_shape(4, 2, 24, {70, 300, 90});
+  const std::vector<DecodeRow> rows = {
+      {0, 70},  {1, 300}, {1, 299}, kIdle,    {2, 33},  {2, 34},  {2, 90},  kIdle,   kIdle,
+      {1, 280}, {0, 12},  {0, 13},  {0, 14},  {0, 69},  {0, 70},  {2, 1},   {2, 2},  {1, 257},
+      {1, 256}, {1, 255}, {1, 3},   {1, 120}, {1, 121}, {1, 122}, {1, 123}, {1, 124}};
   const auto qkv = random_values(qkv_count(shape), 1);
   check(CacheLayout(shape, 16, 7), qkv, rows, reference_attention(shape, qkv));
 }
