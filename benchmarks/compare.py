@@ -135,11 +135,11 @@ class Ops:
         return json.loads(line)
 
 
-def compare_ops(build, python, rounds, threads):
+def compare_ops(build, python, rounds, threads, device):
     program = os.path.join(build, "bench_ops")
     names = subprocess.run([program, "--benchmark_list_tests"], check=True, capture_output=True, text=True).stdout.split()
-    ours = Ops([program, "--turns"], threads)
-    peer = Ops([python, os.path.join(HERE, "peers", "ops.py")], threads) if python else None
+    ours = Ops([program, "--turns", f"--device={device}"], threads)
+    peer = Ops([python, os.path.join(HERE, "peers", "ops.py"), "--device", device], threads) if python else None
     lines = ["| op | µs | | PyTorch's µs | ours is |", "| --- | ---: | ---: | ---: | ---: |"]
     best = {}  # the copy stands for what memory allows, the fastest product for what the cores do
     for name in names:
@@ -167,6 +167,7 @@ def main():
     parser.add_argument("--python", help="with torch and transformers; without it only our own figures")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--device", default="cpu", help="of the ops: cpu or cuda")
     parser.add_argument("--only", default="", help="comparisons whose title begins so")
     parser.add_argument("--write", help="a file for the tables too")
     options = parser.parse_args()
@@ -176,7 +177,7 @@ def main():
     if "ops".startswith(options.only) or options.only.startswith("ops"):
         texts.append(
             "ops at 8 × 256 tokens; sizes, then 0 for fp32 and 1 for bf16; share of the copy's or the product's rate\n\n"
-            + compare_ops(options.build, options.python, options.rounds, options.threads)
+            + compare_ops(options.build, options.python, options.rounds, options.threads, options.device)
         )
         print("\n" + texts[-1], flush=True)
     for title, commands in comparisons(options.build, options.python):

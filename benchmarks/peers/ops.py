@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 
 TOKENS, SEQUENCES = 2048, 8
+ROWS, CONTEXT, BLOCK_SIZE = 32, 1024, 16  # of generation
+VOCAB_SIZE = 32000
 DTYPES = [torch.float32, torch.bfloat16]
 
 
@@ -26,6 +28,27 @@ def gradients(output, inputs):
 def copy(n):
     source, target = filled(n), filled(n)
     return lambda: target.copy_(source)
+
+
+def cast(n, dtype):
+    source, target = filled(n, dtype=DTYPES[1 - dtype]), filled(n, dtype=DTYPES[dtype])
+    return lambda: target.copy_(source)
+
+
+def spread_ids(count, vocab_size):
+    return torch.arange(count, device=DEVICE) * 7919 % vocab_size
+
+
+def embedding(d, dtype):
+    table, ids = filled(VOCAB_SIZE, d, dtype=DTYPES[dtype]), spread_ids(TOKENS, VOCAB_SIZE)
+    return lambda: F.embedding(ids, table)
+
+
+def embedding_backward(d, dtype):
+    """Added to an fp32 gradient, as cria does it."""
+    gradient, output_gradient = filled(VOCAB_SIZE, d), filled(TOKENS, d, dtype=DTYPES[dtype])
+    ids = spread_ids(TOKENS, VOCAB_SIZE)
+    return lambda: gradient.index_add_(0, ids, output_gradient.float())
 
 
 def linear(n, k, dtype):
@@ -97,17 +120,94 @@ def swiglu_backward(f, dtype):
     return gradients(F.silu(gate) * up, [gate_up])
 
 
+def rope(heads, head_dim, dtype):
+    """As transformers' apply_rotary_pos_emb."""
+    qk = filled(SEQUENCES, TOKENS // SEQUENCES, 2 * heads, head_dim, dtype=DTYPES[dtype])
+    cos, sin = (filled(TOKENS // SEQUENCES, 1, head_dim, dtype=DTYPES[dtype]) for _ in range(2))
+
+    def run():
+        first, second = qk.chunk(2, dim=-1)
+        return qk * cos + torch.cat((-second, first), dim=-1) * sin
+
+    return run
+
+
+rope_backward = rope  # the same turn the other way
+
+
+def score_head(d, dtype):
+    hidden, weight = (filled(*shape, dtype=DTYPES[dtype]) for shape in [(TOKENS, d), (1, d)])
+    return lambda: F.linear(hidden, weight)
+
+
+def score_head_backward(d, dtype):
+    hidden, weight = (filled(*shape, dtype=DTYPES[dtype], requires_grad=True) for shape in [(TOKENS, d), (1, d)])
+    return gradients(F.linear(hidden, weight), [hidden, weight])
+
+
+def language_head_forward(d, v, dtype):
+    hidden, head = (filled(*shape, dtype=DTYPES[dtype]) for shape in [(TOKENS, d), (v, d)])
+    targets = spread_ids(TOKENS, v)
+    return lambda: F.cross_entropy(F.linear(hidden, head).float(), targets, reduction="none")
+
+
 def language_head(d, v, dtype):
     hidden, head = (filled(*shape, dtype=DTYPES[dtype], requires_grad=True) for shape in [(TOKENS, d), (v, d)])
-    targets = torch.arange(TOKENS, device=DEVICE) * 7919 % v
+    targets = spread_ids(TOKENS, v)
     return lambda: torch.autograd.grad(F.cross_entropy(F.linear(hidden, head).float(), targets), [hidden, head])
 
 
-def adamw(n):
+def adamw(n, _):
+    """Moments in fp32 either way: PyTorch has none in bf16 for weights in fp32."""
     parameter = torch.nn.Parameter(filled(n))
     parameter.grad = filled(n)
     optimizer = torch.optim.AdamW([parameter], lr=1e-4, betas=(0.9, 0.95), eps=1e-5, weight_decay=0.1, fused=True)
     return optimizer.step
+
+
+def sum_of_squares(n, dtype):
+    x = filled(n, dtype=DTYPES[dtype])
+    return lambda: torch.linalg.vector_norm(x, dtype=torch.float32) ** 2
+
+
+def kv_cache_write(heads, kv_heads, head_dim, dtype):
+    keys, values = (
+        filled(ROWS * CONTEXT // BLOCK_SIZE, kv_heads, BLOCK_SIZE, head_dim, dtype=DTYPES[dtype]) for _ in range(2)
+    )
+    k, v = filled(ROWS, 2, kv_heads, head_dim, dtype=DTYPES[dtype]).unbind(1)
+    blocks = spread_ids(ROWS, ROWS) * (CONTEXT // BLOCK_SIZE)
+
+    def run():
+        keys[blocks, :, BLOCK_SIZE - 1] = k
+        values[blocks, :, BLOCK_SIZE - 1] = v
+
+    return run
+
+
+def decode_attention(heads, kv_heads, head_dim, dtype):
+    """Over a cache that lies in one piece."""
+    q = filled(ROWS, heads, 1, head_dim, dtype=DTYPES[dtype])
+    k, v = (filled(ROWS, kv_heads, CONTEXT, head_dim, dtype=DTYPES[dtype]) for _ in range(2))
+    return lambda: F.scaled_dot_product_attention(q, k, v, enable_gqa=kv_heads < heads)
+
+
+def sampling(v, top_k, top_p):
+    """As transformers' warpers, then one draw and its log-probability."""
+    logits = filled(ROWS, v)
+
+    def run():
+        scaled = logits / 0.7
+        logprobs = scaled.log_softmax(-1)
+        if top_k > 0:
+            scaled = scaled.masked_fill(scaled < scaled.topk(top_k).values[:, -1:], -math.inf)
+        if top_p < 100:
+            ascending, order = scaled.sort(-1)
+            drop = ascending.softmax(-1).cumsum(-1) <= 1 - top_p / 100
+            scaled = scaled.masked_fill(drop.scatter(1, order, drop), -math.inf)
+        tokens = torch.multinomial(scaled.softmax(-1), 1)
+        return tokens, logprobs.gather(1, tokens)
+
+    return run
 
 
 def seconds_per_call(call, at_least=0.5):

@@ -1,0 +1,192 @@
+// Ops that arithmetic bounds: the products, attention and the language head.
+#include <algorithm>
+#include <cmath>
+
+#include "measure.h"
+
+namespace cria {
+
+namespace {
+
+// Arguments of the products: output size, input size, dtype.
+struct Linear {
+  explicit Linear(const benchmark::State& state)
+      : n(state.range(0)),
+        k(state.range(1)),
+        dtype(dtype_of_argument(state.range(2))),
+        input({kTokens, k}, dtype),
+        weight({n, k}, dtype),
+        output({kTokens, n}, dtype) {}
+
+  double flop() const { return 2.0 * static_cast<double>(kTokens * n * k); }
+
+  int64_t n, k;
+  DType dtype;
+  Filled input, weight, output;
+};
+
+void linear(benchmark::State& state) {
+  const Linear p(state);
+  repeat(state, "GFLOP/s", p.flop(), [&] {
+    backend().linear_forward(
+        {.output = p.output, .input = p.input, .weight = {.values = p.weight}});
+  });
+}
+
+void linear_backward_input(benchmark::State& state) {
+  const Linear p(state);
+  repeat(state, "GFLOP/s", p.flop(), [&] {
+    backend().linear_backward_input(
+        {.input_gradient = p.input, .output_gradient = p.output, .weight = {.values = p.weight}});
+  });
+}
+
+void linear_backward_weight(benchmark::State& state) {
+  const Linear p(state);
+  const Filled gradient({p.n, p.k}, DType::f32);
+  repeat(state, "GFLOP/s", p.flop(), [&] {
+    backend().linear_backward_weight(
+        {.weight_gradient = gradient, .output_gradient = p.output, .input = p.input});
+  });
+}
+
+void product_shapes(benchmark::internal::Benchmark* benchmark) {
+  benchmark->ArgsProduct({{1536}, {288}, {0, 1}})->ArgsProduct({{4096}, {768}, {0, 1}});
+}
+
+// Arguments: heads, head size, dtype. Causal products counted once.
+struct Attention {
+  explicit Attention(const benchmark::State& state)
+      : heads(static_cast<int>(state.range(0))),
+        head_dim(static_cast<int>(state.range(1))),
+        dtype(dtype_of_argument(state.range(2))),
+        qkv({kTokens, 3 * heads * head_dim}, dtype),
+        qkv_gradient({kTokens, 3 * heads * head_dim}, dtype),
+        output({kTokens, heads * head_dim}, dtype),
+        output_gradient({kTokens, heads * head_dim}, dtype),
+        log_sum_exp({heads, kTokens}, DType::f32),
+        offsets(equal_sequences()),
+        workspace(std::max(
+            backend().attention_workspace_bytes(kTokens, heads, heads, head_dim, dtype),
+            backend().attention_backward_workspace_bytes(kTokens, heads, heads, head_dim, dtype))) {
+    forward();
+  }
+
+  static std::vector<int32_t> equal_sequences() {
+    std::vector<int32_t> offsets;
+    for (int s = 0; s <= kSequences; ++s) offsets.push_back(s * int32_t{kTokens / kSequences});
+    return offsets;
+  }
+  float scale() const { return 1.0f / std::sqrt(static_cast<float>(head_dim)); }
+  void forward() const {
+    backend().attention_forward({.output = output,
+                                 .log_sum_exp = log_sum_exp,
+                                 .qkv = qkv,
+                                 .sequence_offsets = offsets,
+                                 .n_heads = heads,
+                                 .n_kv_heads = heads,
+                                 .max_sequence_length = kTokens / kSequences,
+                                 .scale = scale(),
+                                 .workspace = workspace});
+  }
+  void backward() const {
+    backend().attention_backward({.qkv_gradient = qkv_gradient,
+                                  .output_gradient = output_gradient,
+                                  .output = output,
+                                  .log_sum_exp = log_sum_exp,
+                                  .qkv = qkv,
+                                  .sequence_offsets = offsets,
+                                  .n_heads = heads,
+                                  .n_kv_heads = heads,
+                                  .max_sequence_length = kTokens / kSequences,
+                                  .scale = scale(),
+                                  .workspace = workspace});
+  }
+  double forward_flop() const {
+    const double length = static_cast<double>(kTokens) / kSequences;
+    return 2.0 * kSequences * length * length * static_cast<double>(heads * head_dim);
+  }
+
+  int heads, head_dim;
+  DType dtype;
+  Filled qkv, qkv_gradient, output, output_gradient, log_sum_exp, offsets, workspace;
+};
+
+void attention(benchmark::State& state) {
+  const Attention p(state);
+  repeat(state, "GFLOP/s", p.forward_flop(), [&] { p.forward(); });
+}
+
+// Five products where forward has two.
+void attention_backward(benchmark::State& state) {
+  const Attention p(state);
+  repeat(state, "GFLOP/s", 2.5 * p.forward_flop(), [&] { p.backward(); });
+}
+
+void attention_shapes(benchmark::internal::Benchmark* benchmark) {
+  benchmark->ArgsProduct({{6}, {48}, {0, 1}})->ArgsProduct({{12}, {64}, {0, 1}});
+}
+
+// The language head and its loss. Arguments: hidden size, vocabulary, dtype.
+struct LanguageHead {
+  explicit LanguageHead(const benchmark::State& state)
+      : d(state.range(0)),
+        v(state.range(1)),
+        dtype(dtype_of_argument(state.range(2))),
+        hidden({kTokens, d}, dtype),
+        hidden_gradient({kTokens, d}, dtype),
+        head({v, d}, dtype),
+        head_gradient({v, d}, DType::f32),
+        logprobs({kTokens}, DType::f32),
+        logprob_gradients({kTokens}, DType::f32),
+        targets(spread_ids(kTokens, v)),
+        workspace(backend().token_logprob_workspace_bytes(kTokens, d, v, dtype)) {}
+
+  double product_flop() const { return 2.0 * static_cast<double>(kTokens * d * v); }
+
+  int64_t d, v;
+  DType dtype;
+  Filled hidden, hidden_gradient, head, head_gradient, logprobs, logprob_gradients, targets,
+      workspace;
+};
+
+void language_head_forward(benchmark::State& state) {
+  const LanguageHead p(state);
+  repeat(state, "GFLOP/s", p.product_flop(), [&] {
+    backend().token_logprob_forward({.logprobs = p.logprobs,
+                                     .hidden = p.hidden,
+                                     .head = {.values = p.head},
+                                     .targets = p.targets,
+                                     .workspace = p.workspace});
+  });
+}
+
+// Both directions.
+void language_head(benchmark::State& state) {
+  const LanguageHead p(state);
+  repeat(state, "GFLOP/s", 3 * p.product_flop(), [&] {
+    backend().token_logprob_fused({.logprobs = p.logprobs,
+                                   .hidden_gradient = p.hidden_gradient,
+                                   .head_gradient = p.head_gradient,
+                                   .hidden = p.hidden,
+                                   .head = {.values = p.head},
+                                   .targets = p.targets,
+                                   .logprob_gradients = p.logprob_gradients,
+                                   .workspace = p.workspace});
+  });
+}
+
+}  // namespace
+
+void add_product_benchmarks() {
+  add("linear", linear)->Apply(product_shapes);
+  add("linear_backward_input", linear_backward_input)->Apply(product_shapes);
+  add("linear_backward_weight", linear_backward_weight)->Apply(product_shapes);
+  add("attention", attention)->Apply(attention_shapes);
+  add("attention_backward", attention_backward)->Apply(attention_shapes);
+  add("language_head_forward", language_head_forward)
+      ->ArgsProduct({{288, 768}, {kVocabSize}, {0, 1}});
+  add("language_head", language_head)->ArgsProduct({{288, 768}, {kVocabSize}, {0, 1}});
+}
+
+}  // namespace cria
