@@ -113,9 +113,13 @@ void run(const Options& options) {
   const ModelConfig config = read_model_shape(options.model, options.assignments);
   const std::unique_ptr<Backend> backend = make_backend(options.device);
   const int64_t tokens = options.sequences * options.length;
-  Learner learner(config, *backend, dtype_of_precision(options.precision), {},
-                  {.max_tokens = tokens});
-  learner.allocate();
+  const DType precision = dtype_of_precision(options.precision);
+  Arena arena(backend->memory());
+  PassBuffers passes(config, precision, {.max_tokens = tokens});
+  Learner learner(config, *backend, precision, {}, passes);
+  learner.reserve(arena);
+  arena.allocate();
+  learner.prepare();
   initialize_weights(learner.optimizer.masters(), *backend, 1);
   learner.loaded();
   Optimizer& optimizer = learner.optimizer;
@@ -134,9 +138,9 @@ void run(const Options& options) {
   int64_t step = 0;
   take_turns("cria " + options.precision, tokens, [&] {
     optimizer.zero_gradients();
-    loss.begin(batch);
+    loss.begin(batch, PassKind::training);
     for (const MicroBatch& micro : split(batch, tokens, 0, 1)) {
-      loss.pass(learner, micro, PassKind::training);
+      loss.pass(learner, micro);
     }
     loss.end(*communicator);
     optimizer.update(++step, 1e-4, optimizer.gradient_norm());

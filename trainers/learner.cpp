@@ -1,48 +1,37 @@
 #include "trainers/learner.h"
 
-#include "cria/io/hugging_face.h"
-
 namespace cria {
 
 Learner::Learner(const ModelConfig& config, Backend& backend, DType precision,
-                 const OptimizerOptions& optimizer_options, const PassPlan& plan)
-    : backend_(backend),
-      layout_(config),
-      arena_(backend.memory()),
+                 const OptimizerOptions& optimizer_options, PassBuffers& pass_buffers)
+    : layout_(config),
       model(layout_, precision, backend),
       optimizer(model, optimizer_options),
-      activations(config, precision, plan),
-      batch(plan.max_tokens),
-      language_head(plan.max_tokens) {
-  model.reserve(arena_, /*training=*/true);
-  optimizer.reserve(arena_);
-  activations.reserve(arena_, backend);
-  batch.reserve(arena_);
-  language_head.reserve(arena_, model);
+      passes(pass_buffers) {}
+
+void Learner::reserve(Arena& arena) {
+  model.reserve(arena, /*training=*/true);
+  optimizer.reserve(arena);
+  passes.reserve(arena, model);
 }
 
-void Learner::allocate() {
-  arena_.allocate();
-  model.prepare();
-}
-
-void Learner::load_model(const std::string& directory) {
-  read_weights(directory, optimizer.masters(), backend_);
+void Learner::load_model(const std::string& directory, uint64_t seed, MissingHead missing_head) {
+  if (missing_head == MissingHead::allow) {
+    initialize_weights(optimizer.masters(), backend(), seed);
+  }
+  read_weights(directory, optimizer.masters(), backend(), missing_head);
   loaded();
 }
 
-CheckpointModel Learner::checkpoint_model() {
-  return {.folder = "",
+CheckpointModel Learner::checkpoint_model(const std::string& folder) {
+  return {.folder = folder,
           .weights = &optimizer.masters(),
           .first_moment = &optimizer.first_moment(),
           .second_moment = &optimizer.second_moment()};
 }
 
-void Learner::forward(const PackedBatch& packed) {
-  batch.upload(backend_, packed);
-  transformer_forward(model, activations, batch);
+void Learner::backward() {
+  transformer_backward(model, optimizer.gradients(), passes.activations, passes.batch);
 }
-
-void Learner::backward() { transformer_backward(model, optimizer.gradients(), activations, batch); }
 
 }  // namespace cria

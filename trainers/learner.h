@@ -1,50 +1,49 @@
-// A model in training: weights, gradients, optimizer state and the buffers of one pass, planned
-// together in one arena. Trainers drive it: forward, a head, backward, and after all micro-batches
-// an update.
+// A model in training: weights, gradients and optimizer state. Trainers drive it: a pass forward, a
+// head, backward, and after all micro-batches an update.
 #pragma once
 
-#include <memory>
 #include <string>
 
 #include "cria/io/checkpoint.h"
-#include "cria/model/heads.h"
+#include "cria/io/hugging_face.h"
 #include "cria/optim/optimizer.h"
+
+#include "trainers/pass_buffers.h"
 
 namespace cria {
 
 class Learner {
  public:
+  // `passes` may be shared with other models of the same shape.
   Learner(const ModelConfig& config, Backend& backend, DType precision,
-          const OptimizerOptions& optimizer_options, const PassPlan& plan);
+          const OptimizerOptions& optimizer_options, PassBuffers& passes);
 
-  // Allocates everything at once; throws the table of what is needed when it does not fit.
-  void allocate();
-  std::string memory_table() const { return arena_.table(); }
+  void reserve(Arena& arena);
+  void prepare() { model.prepare(); }  // once after the arena's allocation
 
-  void load_model(const std::string& directory);
-  CheckpointModel checkpoint_model();  // for save_checkpoint and load_checkpoint
+  // Reads a Hugging Face directory. With MissingHead::allow a directory with another head leaves
+  // this model's at its random start, drawn from `seed`.
+  void load_model(const std::string& directory, uint64_t seed = 0,
+                  MissingHead missing_head = MissingHead::refuse);
+  // For save_checkpoint and load_checkpoint; `folder` as there.
+  CheckpointModel checkpoint_model(const std::string& folder = "");
   void loaded() { optimizer.masters_changed(); }
 
-  // Uploads a batch and runs the transformer over it; then a head may read activations.hidden.
-  void forward(const PackedBatch& packed);
+  void forward(const PackedBatch& packed) { passes.forward(model, packed); }
   // After a head wrote activations.hidden_gradient.
   void backward();
 
-  Backend& backend() { return backend_; }
+  Backend& backend() { return model.backend(); }
   const ModelConfig& config() const { return layout_.config(); }
-  int64_t max_tokens() const { return activations.plan().max_tokens; }
+  int64_t max_tokens() const { return passes.max_tokens(); }
 
  private:
-  Backend& backend_;
   ParameterLayout layout_;
-  Arena arena_;
 
  public:
   Model model;
   Optimizer optimizer;
-  Activations activations;
-  DeviceBatch batch;
-  LanguageHead language_head;
+  PassBuffers& passes;
 };
 
 }  // namespace cria

@@ -2,8 +2,6 @@
 // train loop does the rest.
 #pragma once
 
-#include <string>
-#include <utility>
 #include <vector>
 
 #include "cria/data/training_data.h"
@@ -11,11 +9,9 @@
 
 #include "trainers/learner.h"
 #include "trainers/micro_batches.h"
+#include "trainers/run_directory.h"
 
 namespace cria {
-
-// Named figures of a step or an evaluation, in the order in which they are shown; "loss" first.
-using Figures = std::vector<std::pair<std::string, double>>;
 
 enum class PassKind { training, evaluation };
 
@@ -28,9 +24,9 @@ class Objective {
 
   // Sees the whole global batch first: normalisers come from it, so that no rank has to ask
   // another.
-  virtual void begin(std::span<const Group> batch) = 0;
+  virtual void begin(std::span<const Group> batch, PassKind kind) = 0;
   // One pass; when training, adds to the learner's gradients.
-  virtual void pass(Learner& learner, const MicroBatch& micro, PassKind kind) = 0;
+  virtual void pass(Learner& learner, const MicroBatch& micro) = 0;
   // Figures over all ranks.
   virtual Figures end(Communicator& communicator) = 0;
 };

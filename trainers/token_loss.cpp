@@ -19,7 +19,8 @@ std::vector<Group> TokenLoss::groups(std::vector<Row> rows) const {
   return groups;
 }
 
-void TokenLoss::begin(std::span<const Group> batch) {
+void TokenLoss::begin(std::span<const Group> batch, PassKind kind) {
+  kind_ = kind;
   weight_sum_ = token_count_ = loss_ = entropy_ = correct_ = 0;
   for (const Group& group : batch) {
     for (const Example& example : group) {
@@ -36,19 +37,21 @@ void TokenLoss::begin(std::span<const Group> batch) {
   }
 }
 
-void TokenLoss::pass(Learner& learner, const MicroBatch& micro, PassKind kind) {
+void TokenLoss::pass(Learner& learner, const MicroBatch& micro) {
   const PackedBatch& packed = micro.packed;
   learner.forward(packed);
   LanguageHead::Result result;
-  if (kind == PassKind::training) {
+  if (kind_ == PassKind::training) {
     std::vector<float> gradients(packed.weights.size());
     for (size_t t = 0; t < gradients.size(); ++t) {
       gradients[t] = static_cast<float>(-static_cast<double>(packed.weights[t]) / weight_sum_);
     }
-    result = learner.language_head.forward_backward(learner.model, learner.optimizer.gradients(),
-                                                    learner.activations, learner.batch, gradients);
+    result = learner.passes.language_head.forward_backward(
+        learner.model, learner.optimizer.gradients(), learner.passes.activations,
+        learner.passes.batch, gradients);
   } else {
-    result = learner.language_head.forward(learner.model, learner.activations, learner.batch);
+    result = learner.passes.language_head.forward(learner.model, learner.passes.activations,
+                                                  learner.passes.batch);
   }
   double loss = 0;
   for (size_t t = 0; t < packed.weights.size(); ++t) {
@@ -59,13 +62,13 @@ void TokenLoss::pass(Learner& learner, const MicroBatch& micro, PassKind kind) {
   }
   loss_ += loss;
   if (!std::isfinite(loss)) {
-    const std::string tensor = learner.activations.first_non_finite(learner.backend());
+    const std::string tensor = learner.passes.activations.first_non_finite(learner.backend());
     throw failure("loss",
                   fmt::format("it is {} in a pass of {} sequences; first bad tensor: {}", loss,
                               packed.sequence_count, tensor.empty() ? "the logits" : tensor),
                   "lower optimizer.learning_rate or look at the data of this step");
   }
-  if (kind == PassKind::training) learner.backward();
+  if (kind_ == PassKind::training) learner.backward();
 }
 
 Figures TokenLoss::end(Communicator& communicator) {
@@ -76,9 +79,11 @@ Figures TokenLoss::end(Communicator& communicator) {
     throw failure("loss", fmt::format("it exploded to {:.4g}", loss),
                   "lower optimizer.learning_rate or lengthen the warm-up");
   }
-  return {{"loss", loss},
-          {"entropy", sums[1] / token_count_},
-          {"mean_token_accuracy", sums[2] / token_count_}};
+  Figures figures = {{"loss", loss}};
+  if (kind_ == PassKind::evaluation) figures.emplace_back("perplexity", std::exp(loss));
+  figures.emplace_back("entropy", sums[1] / token_count_);
+  figures.emplace_back("mean_token_accuracy", sums[2] / token_count_);
+  return figures;
 }
 
 }  // namespace cria

@@ -12,13 +12,14 @@ class TokenLoss : public Objective {
   explicit TokenLoss(const ModelConfig& config);
 
   std::vector<Group> groups(std::vector<Row> rows) const override;
-  void begin(std::span<const Group> batch) override;
-  void pass(Learner& learner, const MicroBatch& micro, PassKind kind) override;
-  // loss, entropy (mean over weighted tokens) and mean_token_accuracy.
+  void begin(std::span<const Group> batch, PassKind kind) override;
+  void pass(Learner& learner, const MicroBatch& micro) override;
+  // loss, entropy (mean over weighted tokens) and mean_token_accuracy; perplexity of an evaluation.
   Figures end(Communicator& communicator) override;
 
  private:
-  double loss_limit_;       // a loss beyond it has exploded
+  double loss_limit_;  // a loss beyond it has exploded
+  PassKind kind_ = PassKind::training;
   double weight_sum_ = 0;   // of the global batch
   double token_count_ = 0;  // tokens of weight above 0 in the global batch
   double loss_ = 0;         // sums over this rank's passes

@@ -22,6 +22,7 @@ struct TrainRun {
   std::vector<Row> evaluation_rows;
   const Tokenizer& tokenizer;
   Communicator& communicator;
+  MissingHead missing_head = MissingHead::refuse;  // whether model.path may have another head
 };
 
 // Trains to the end, to training.stop_at_step or to a stop signal, whichever comes first; resumes

@@ -26,15 +26,19 @@ TrainerSetup::TrainerSetup(const TrainConfig& config)
 
 int TrainerSetup::run(const std::string& resolved_config, Objective& objective, TrainingData& data,
                       std::vector<Row> evaluation_rows) {
-  Learner learner(model_config_, *backend_, dtype_of_precision(config_.training.precision),
-                  optimizer_options(config_), pass_plan(config_));
+  const DType precision = dtype_of_precision(config_.training.precision);
+  Arena arena(backend_->memory());
+  PassBuffers passes(model_config_, precision, pass_plan(config_));
+  Learner learner(model_config_, *backend_, precision, optimizer_options(config_), passes);
+  learner.reserve(arena);
   if (communicator_->is_root()) {
     spdlog::info("{}, {} parameters in {}", backend_->description(),
                  learner.model.weights.layout().parameter_count(), config_.training.precision);
     spdlog::info("{}", data.report());
-    spdlog::info("memory\n{}", learner.memory_table());
+    spdlog::info("memory\n{}", arena.table());
   }
-  learner.allocate();
+  arena.allocate();
+  learner.prepare();
   return train({.config = config_,
                 .resolved_config = resolved_config,
                 .learner = learner,

@@ -17,6 +17,8 @@ struct Example {
   std::vector<int32_t> ids;
   std::vector<int32_t> labels;
   std::vector<float> weights;  // empty: 1 wherever there is a label
+  // Its number in data that knows more of it than these tokens (data/preference_data.h), else -1.
+  int64_t item = -1;
 
   float weight(size_t i) const {
     if (labels[i] == kNoLabel) return 0.0f;
