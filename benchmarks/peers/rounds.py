@@ -40,10 +40,11 @@ def peak_bytes():
 
 
 def take_turns(name, work, device, work_once):
+    """work_once() may return the seconds of its parts, by name."""
     print(json.dumps({"name": name, "work": work}), flush=True)
     for _ in sys.stdin:
         begin = time.perf_counter()
-        work_once()
+        parts = work_once()
         synchronize(device)
-        print(json.dumps({"seconds": time.perf_counter() - begin}), flush=True)
+        print(json.dumps({"seconds": time.perf_counter() - begin, "parts": parts or {}}), flush=True)
     print(json.dumps({"peak_bytes": peak_bytes()}), flush=True)
