@@ -2,6 +2,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <filesystem>
+#include <system_error>
 
 #include <spdlog/spdlog.h>
 #include <unistd.h>
@@ -26,7 +28,10 @@ int report(const std::exception& exception, int exit_code) {
 void limit_spinning(char** argv) {
   if (std::getenv("GOMP_SPINCOUNT") || std::getenv("OMP_WAIT_POLICY")) return;
   setenv("GOMP_SPINCOUNT", "10000", 1);
-  execv("/proc/self/exe", argv);  // returns only when it fails: then go on, slower at worst
+  // By its path: a process started as /proc/self/exe is called `exe` by ps, top and pgrep.
+  std::error_code unknown;
+  const auto path = std::filesystem::read_symlink("/proc/self/exe", unknown);
+  execv(path.c_str(), argv);  // returns only when it fails: then go on, slower at worst
 }
 
 }  // namespace

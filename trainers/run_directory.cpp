@@ -39,11 +39,25 @@ std::optional<SavedRun> RunDirectory::resume() {
     check_same_settings(checkpoint, saved->state.at("config"), resolved_config_);
     say("resuming from " + checkpoint);
   }
+  require_same_on_all_ranks(saved ? saved->state.at("step").get<int64_t>() : 0);
   if (is_root_) {
     std::filesystem::create_directories(path_);
+    lock_ = std::make_unique<DirectoryLock>("training.output_dir", path_);
     write_file_atomically(path_ + "/config.yaml", resolved_config_);
   }
   return saved;
+}
+
+// Each rank has looked for checkpoints itself; where the directory is not shared, they find
+// different ones.
+void RunDirectory::require_same_on_all_ranks(int64_t step) {
+  double sum[] = {static_cast<double>(step)};
+  communicator_.all_reduce_sum(std::span<double>(sum));
+  if (sum[0] == static_cast<double>(step * communicator_.size())) return;
+  throw input_error("training.output_dir",
+                    fmt::format("the ranks do not go on from the same step, rank {} from {}",
+                                communicator_.rank(), step),
+                    "every rank must see the same directory");
 }
 
 void RunDirectory::start(int64_t step, int64_t last_step) {

@@ -13,6 +13,7 @@
 
 #include "cria/dist/communicator.h"
 #include "cria/io/checkpoint.h"
+#include "cria/io/directory_lock.h"
 #include "cria/report/event_file.h"
 #include "cria/report/metrics.h"
 #include "cria/report/progress.h"
@@ -37,7 +38,8 @@ class RunDirectory {
                Communicator& communicator, Backend& backend);
 
   // What checkpoint.resume says, after a check that the settings are those of the checkpoint; none
-  // for a run from the start. Writes config.yaml.
+  // for a run from the start. Refused where the ranks find different checkpoints, or another
+  // process runs in the directory. Writes config.yaml.
   std::optional<SavedRun> resume();
 
   // Opens metrics and progress of a run that has done `step` steps and now goes up to `last_step`.
@@ -65,6 +67,8 @@ class RunDirectory {
   bool is_root() const { return is_root_; }
 
  private:
+  void require_same_on_all_ranks(int64_t step);
+
   const TrainConfig& config_;
   const std::string resolved_config_;
   const Tokenizer& tokenizer_;
@@ -73,6 +77,7 @@ class RunDirectory {
   const std::string path_;
   const bool is_root_;
   // Of the root.
+  std::unique_ptr<DirectoryLock> lock_;
   std::unique_ptr<MetricsFile> metrics_;
   std::unique_ptr<EventFile> events_;
   std::unique_ptr<Progress> progress_;

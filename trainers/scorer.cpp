@@ -97,6 +97,7 @@ void Scorer::for_each_pack(std::span<const Example> sequences, const Visit& visi
     }
     CRIA_ASSERT(end > begin);
     const PackedBatch packed = pack_filled(sequences.subspan(begin, end - begin), batch_tokens());
+    CRIA_ASSERT(packed.tokens() == batch_tokens());  // other row counts may give other bits
     batch_.upload(model_.backend(), packed);
     transformer_forward(model_, activations_, batch_);
     visit(packed, begin);

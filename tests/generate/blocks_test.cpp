@@ -141,6 +141,36 @@ TEST_P(Blocks, TenThousandRandomRequestsLoseNone) {
   EXPECT_GT(tally.calls_thrown, 50);
 }
 
+// The prompt's full blocks are there once, however many of its samples are under way and whichever
+// came in when; what each sample adds is its own.
+TEST(Blocks, SamplesOfAPromptShareItsCache) {
+  Engine engine(tiny_config(), {.slots = 4});
+  Generator& generator = engine.generator();
+  const KvCache& cache = generator.cache();
+  // All but the last token are kept: two full blocks of 8, and three tokens in a third.
+  const std::vector<int32_t> prompt = random_prompt(20, 11, 0);
+  std::vector<GenerationRequest> requests;
+  for (uint64_t sample = 0; sample < 9; ++sample) {
+    requests.push_back({.prompt = prompt,
+                        .example = sample,
+                        .settings = {.max_new_tokens = static_cast<int64_t>(2 + sample % 4)}});
+  }
+  std::vector<int32_t> shared;
+  int64_t most_used = 0;
+  generator.generate(requests, [&](const DrawnToken&) {
+    const auto holders = generator.blocks_in_use();
+    if (shared.empty()) shared.assign(holders[0].begin(), holders[0].begin() + 2);
+    for (const std::vector<int32_t>& blocks : holders) {
+      EXPECT_EQ(std::vector<int32_t>(blocks.begin(), blocks.begin() + 2), shared);
+    }
+    most_used = std::max(most_used, cache.block_count() - cache.free_blocks());
+    return AfterToken::go_on;
+  });
+  // Two blocks for all, the kept prompt's third, and at most one of their own for four samples,
+  // which end with 20 + 4 tokens in the cache.
+  EXPECT_EQ(most_used, 2 + 1 + 4);
+}
+
 // Random sequences that grow, shrink, fork and go. A block's contents are marked with what was
 // written there, so that one writer too many is seen.
 TEST(CachedSequence, SharedBlocksAreCopiedBeforeTheyAreWritten) {

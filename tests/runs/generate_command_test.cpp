@@ -2,9 +2,11 @@
 #include <chrono>
 #include <csignal>
 #include <filesystem>
+#include <regex>
 #include <thread>
 
 #include "runs/commands.h"
+#include "runs/terminal_process.h"
 
 namespace cria::testing {
 
@@ -112,6 +114,20 @@ TEST_F(CommandGenerate, BadLinesAreLeftOutAndCountedWhenAsked) {
                R"({"prompt": "c"})", R"({"prompt": "Two"})"});
   run_cria_well(options);
   EXPECT_EQ(json_lines(path("answers.jsonl"))[4], answers[1]);
+}
+
+TEST_F(CommandGenerate, AtATerminalABarCountsTheAnswers) {
+  write_lines(path("prompts.jsonl"), {R"({"prompt": "One"})", R"({"prompt": "Two"})"});
+  TerminalProcess terminal(
+      {"generate", "--model", model_, "--prompts", path("prompts.jsonl"), "--output",
+       path("answers.jsonl"), "--num-samples", "3", "--max-new-tokens", "200"},
+      90);
+  const std::string text = terminal.read_to_end();
+  EXPECT_EQ(terminal.wait(), 0) << text;
+  EXPECT_TRUE(std::regex_search(text, std::regex("\ranswer 6/6 \\[=+\\] 100%  \\d+ tokens/s")))
+      << text;
+  EXPECT_NE(text.find("6 of 6 answers, "), std::string::npos) << text;
+  EXPECT_EQ(json_lines(path("answers.jsonl")).size(), 6u);
 }
 
 // True once the process has a handler of its own for the signal.

@@ -5,6 +5,7 @@
 #include <csignal>
 #include <filesystem>
 #include <thread>
+#include <utility>
 
 #include <gtest/gtest.h>
 
@@ -22,7 +23,9 @@ std::vector<std::string> mpirun(int ranks) {
       // A rank that waits gives its core to the others; one thread each.
       "--mca", "mpi_yield_when_idle", "1", "-x", "OMP_NUM_THREADS=1",
       // Open MPI waits that many seconds before it passes SIGTERM on, and again before it kills.
-      "--mca", "odls_base_sigkill_timeout", "3"};
+      "--mca", "odls_base_sigkill_timeout", "3",
+      // Ranks that wait for each other for ever are a failure too.
+      "--timeout", "200"};
 }
 
 class Ranks : public ::testing::TestWithParam<Trainer> {};
@@ -70,12 +73,60 @@ TEST_P(Ranks, AnyRankCountGivesTheSameLossAndGradientsInBf16) {
   expect_same_on_any_rank_count(GetParam(), "bf16", 0x1p-8);
 }
 
-TEST_P(Ranks, TwiceTheSameBits) {
-  const SmallRun small(GetParam());
-  for (const char* name : {"a", "b"}) {
-    ASSERT_EQ(Process(mpirun(2), small.command(name)).wait().exit_code, 0);
+// More ranks than sequences: some have nothing to do, in training and in the evaluations.
+TEST(Ranks, ThoseWithoutASequenceChangeNothing) {
+  const SmallRun small(Trainer::pretrain);
+  write_bytes(small.path("eval.jsonl"), R"({"text": "The hat of Migel is red."})"
+                                        "\n");
+  const std::vector<std::string> settings = {
+      "training.max_steps=6", "training.train_batch_size=2", "training.eval_steps=2",
+      "data.eval=[{path: " + small.path("eval.jsonl") + "}]"};
+  run_cria_well(small.command("one", settings));
+  const ProcessResult result = Process(mpirun(4), small.command("four", settings)).wait();
+  ASSERT_EQ(result.exit_code, 0) << result.output << result.errors;
+  const auto expected = read_metrics(small.path("one"));
+  const auto metrics = read_metrics(small.path("four"));
+  ASSERT_EQ(expected.size(), 9u) << "six steps and three evaluations";
+  ASSERT_EQ(metrics.size(), expected.size());
+  for (size_t i = 0; i < metrics.size(); ++i) {
+    ASSERT_EQ(metrics[i].size(), expected[i].size());
+    for (const auto& [name, value] : expected[i].items()) {
+      const double figure = value;
+      EXPECT_LE(std::abs(metrics[i].at(name).get<double>() - figure), 1e-4 * std::abs(figure))
+          << name << " in line " << i + 1;
+    }
   }
-  expect_same_run(small.path("a"), small.path("b"), 12);
+}
+
+TEST_P(Ranks, TwiceTheSameBits) {
+  for (const char* precision : {"fp32", "bf16"}) {
+    const SmallRun small(GetParam());
+    const std::string setting = std::string("training.precision=") + precision;
+    for (const char* name : {"a", "b"}) {
+      ASSERT_EQ(Process(mpirun(2), small.command(name, {setting})).wait().exit_code, 0);
+    }
+    expect_same_run(small.path("a"), small.path("b"), 12);
+  }
+}
+
+// As on hosts that do not share the directory: one rank finds a checkpoint, the other none.
+TEST(Ranks, ThoseThatFindOtherCheckpointsAreRefused) {
+  const SmallRun small(Trainer::sft);
+  run_cria_well(small.command("shared", {"training.stop_at_step=4"}));
+  const auto before = read_tree(small.path("shared"));
+  std::vector<std::string> first = small.command("shared");
+  const std::vector<std::string> launcher = mpirun(1);
+  first.push_back(":");
+  first.insert(first.end(), launcher.begin() + 3, launcher.end());
+  first.push_back(CRIA_BINARY);
+  const std::vector<std::string> second = small.command("elsewhere");
+  first.insert(first.end(), second.begin(), second.end());
+  const ProcessResult result = Process(launcher, first).wait();
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_NE(result.errors.find("error: training.output_dir: the ranks do not go on from"),
+            std::string::npos)
+      << result.errors;
+  EXPECT_EQ(read_tree(small.path("shared")), before);
 }
 
 TEST(Ranks, OnlyTheFirstPrints) {
@@ -88,9 +139,14 @@ TEST(Ranks, OnlyTheFirstPrints) {
   EXPECT_EQ(lines(one.output), lines(two.output)) << two.output;
 }
 
-// A signal to mpirun, not to the ranks.
-class Stopped : public ::testing::TestWithParam<int> {};
-INSTANTIATE_TEST_SUITE_P(Signals, Stopped, ::testing::Values(SIGTERM, SIGUSR1));
+// To mpirun, which passes it on to all, or to one rank, of which the others learn from it alone.
+enum class SignalTo { mpirun, last_rank };
+
+class Stopped : public ::testing::TestWithParam<std::pair<int, SignalTo>> {};
+INSTANTIATE_TEST_SUITE_P(Signals, Stopped,
+                         ::testing::Values(std::pair(SIGTERM, SignalTo::mpirun),
+                                           std::pair(SIGUSR1, SignalTo::mpirun),
+                                           std::pair(SIGTERM, SignalTo::last_rank)));
 
 // The step of the one checkpoint of a run, 0 if there is none.
 int saved_step(const std::string& run) {
@@ -114,7 +170,14 @@ TEST_P(Stopped, AllRanksAfterTheSameStepWithACheckpoint) {
                                  fs::file_size(small.path("parts/metrics.jsonl")) == 0)) {
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
-    process.signal(GetParam());
+    const auto [signal, to] = GetParam();
+    if (to == SignalTo::mpirun) {
+      process.signal(signal);
+    } else {
+      const std::vector<pid_t> ranks = process.children();
+      ASSERT_EQ(ranks.size(), 2u);
+      kill(ranks[1], signal);
+    }
     EXPECT_NE(process.wait().exit_code, 0);
   }
   const int steps = saved_step(small.path("parts"));

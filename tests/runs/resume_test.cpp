@@ -131,6 +131,22 @@ TEST(Resume, AnotherSettingIsRefused) {
   EXPECT_NE(none.errors.find("checkpoint.resume"), std::string::npos) << none.errors;
 }
 
+// As when srun starts several processes that know nothing of each other.
+TEST(Resume, TwoRunsAtOnceInOneDirectoryAreRefused) {
+  const SmallRun small(Trainer::sft);
+  Process first(small.command("run", {"training.max_steps=100000", "checkpoint.save_steps=0"}));
+  while (first.running() && logged_steps(small.path("run")) == 0) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  const ProcessResult second = run_cria(small.command("run"));
+  EXPECT_EQ(second.exit_code, 2);
+  EXPECT_NE(second.errors.find("another process is writing to"), std::string::npos)
+      << second.errors;
+  EXPECT_TRUE(first.running());
+  first.signal(SIGTERM);
+  EXPECT_EQ(first.wait().exit_code, 128 + SIGTERM);
+}
+
 TEST(Resume, AFinishedRunIsLeftAsItIs) {
   const SmallRun small(Trainer::sft);
   run_cria_well(small.command("run"));

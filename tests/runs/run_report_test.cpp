@@ -64,6 +64,17 @@ TEST(RunReport, TensorBoardHasTheCurvesOfMetricsAlsoAfterAKill) {
   EXPECT_EQ(event_files(small.path("run/tensorboard")).size(), 3u);
 }
 
+// ps, top and pgrep know a run by the program's name.
+TEST(RunReport, AProcessIsCalledCria) {
+  const SmallRun small(Trainer::sft);
+  Process process(small.command("run", {"training.max_steps=100000"}));
+  std::error_code missing;
+  while (process.running() && !fs::exists(small.path("run/metrics.jsonl"), missing)) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  EXPECT_EQ(read_bytes("/proc/" + std::to_string(process.pid()) + "/comm"), "cria\n");
+}
+
 TEST(RunReport, NoTensorBoardWhereItIsSwitchedOff) {
   const SmallRun small(Trainer::sft);
   run_cria_well(small.command("run", {"logging.tensorboard=false", "training.stop_at_step=2"}));

@@ -85,13 +85,13 @@ PromptFile prompts_of(const GenerateOptions& options, PretrainedModel& pretraine
   return one;
 }
 
-// The answers until all are complete or a signal comes. On a terminal with a bar; elsewhere
-// standard error gets the summary alone.
+// The answers until all are complete or a signal comes. Standard error gets a bar on a terminal, a
+// line now and then elsewhere, and a summary at the end.
 std::vector<GenerationResult> generate_answers(Generator& generator,
                                                std::span<const GenerationRequest> requests) {
   using Clock = std::chrono::steady_clock;
   const Clock::time_point start = Clock::now();
-  Progress progress("answer", static_cast<int64_t>(requests.size()), {.plain_seconds = 0});
+  Progress progress("answer", static_cast<int64_t>(requests.size()));
   int64_t tokens = 0;
   int64_t complete = 0;
   const auto speed = [&] {
@@ -103,7 +103,7 @@ std::vector<GenerationResult> generate_answers(Generator& generator,
       generator.generate(requests, [&](const DrawnToken& token) {
         ++tokens;
         if (token.last) ++complete;
-        if (progress.has_bar()) progress.update(complete, speed());
+        progress.update(complete, speed());
         return stop_signal() != 0 ? AfterToken::end_all : AfterToken::go_on;
       });
   progress.finish();
