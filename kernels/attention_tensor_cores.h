@@ -113,11 +113,11 @@ __device__ void multiply_weights(float (&d)[kTiles][4], const float (&w)[kRowTil
 }
 
 // Stores factor[e / 2] d as rows of a head: `target` starts at the warp's first row. The rows go
-// through `staging`, 16 rows that the warp has for itself, to leave in pieces of 16 bytes.
+// through `staging`, 16 rows that the warp has for itself and that nobody has read since the
+// block's last barrier, to leave in pieces of 16 bytes.
 template <int kTiles>
 __device__ void store_rows(const HeadRows<bf16>& target, const float (&d)[kTiles][4],
                            const float (&factor)[2], SwizzledTile<8 * kTiles> staging) {
-  __syncwarp();
 #pragma unroll
   for (int n = 0; n < kTiles; ++n) {
 #pragma unroll

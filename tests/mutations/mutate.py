@@ -16,9 +16,11 @@ fail, by a check, a crash, an error of the emulator or a hang. A mutation that s
 not compile fails the run; so do tests that fail without it.
 
   tests/mutations/mutate.py --build build [--only OP] [--name PART]
+  tests/mutations/mutate.py --coverage     compiles nothing: every mutation applies, and no kernel is without
 """
 
 import argparse
+import collections
 import concurrent.futures
 import json
 import os
@@ -163,6 +165,61 @@ def apply(mutation, overlay):
     return mutated
 
 
+# What a kernel waits with, and the kind of mutation that takes it away.
+WAITS = {"__syncthreads()": "dropped_barrier", "__syncwarp()": "dropped_barrier", "async_wait<": "missing_wait"}
+
+
+def gaps(mutations):
+    """What has to be broken and is not: every source of a kernel by a tile's tail, by a stale tile where it has
+    shared memory, and at each of its waits; every header of device code by anything."""
+    of_file = collections.defaultdict(list)
+    for mutation in mutations:
+        of_file[mutation["file"]].append(mutation)
+    for path in sorted((ROOT / "kernels").glob("*.cu")) + sorted((ROOT / "kernels").glob("*.h")) + \
+            sorted((ROOT / "kernels" / "device").glob("*.h")):
+        text, file = path.read_text(), str(path.relative_to(ROOT))
+        # Where nvcc has a body of its own, the host runs the emulator's instead.
+        if "__CUDACC__" in text or not ("__device__" in text or path.suffix == ".cu"):
+            continue
+        kinds = {mutation["kind"] for mutation in of_file[file]}
+        if not kinds:
+            yield f"{file}: no mutation"
+            continue
+        if path.suffix == ".cu" and "tile_tail" not in kinds:
+            yield f"{file}: no tile_tail"
+        shared = "__shared__" in text or "dynamic_shared<" in text
+        if path.suffix == ".cu" and shared and "stale_shared_tile" not in kinds:
+            yield f"{file}: no stale_shared_tile"
+        for wait, kind in WAITS.items():
+            for place in re.finditer(re.escape(wait), text):
+                if not any(mutation["kind"] == kind and takes_away(mutation, text, wait, place.start())
+                           for mutation in of_file[file]):
+                    yield f"{file}:{text.count(chr(10), 0, place.start()) + 1}: no {kind} of {wait}"
+
+
+def takes_away(mutation, text, wait, place):
+    """Whether the mutation breaks the wait at `place`: the text that it replaces holds it, unchanged no more."""
+    begin = text.find(mutation["find"])
+    if not begin <= place < begin + len(mutation["find"]):
+        return False
+    end = text.index(";", place) + 1  # with its template arguments
+    return mutation["find"].count(text[place:end]) > mutation["replace"].count(text[place:end])
+
+
+def check_coverage(mutations):
+    wrong = []
+    for mutation in mutations:
+        count = (ROOT / mutation["file"]).read_text().count(mutation["find"])
+        if count != 1:
+            wrong.append(f"{mutation['op']}: '{mutation['name']}': `find` occurs {count} times in {mutation['file']}")
+    wrong += gaps(mutations)
+    for line in wrong:
+        print(line)
+    files, kinds = {m["file"] for m in mutations}, {m["kind"] for m in mutations}
+    print(f"{len(mutations)} mutations of {len(kinds)} kinds in {len(files)} files, {len(wrong)} gaps")
+    return not wrong
+
+
 def prove(build, mutation, work, threads):
     """What caught the mutation."""
     work.mkdir(parents=True, exist_ok=True)
@@ -199,9 +256,12 @@ def main():
     parser.add_argument("--only", help="the mutations of one file, named without .json")
     parser.add_argument("--name", default="", help="only mutations whose name contains this")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("--coverage", action="store_true", help="only look for kernels without mutations")
     arguments = parser.parse_args()
 
     mutations = load(arguments.only, arguments.name)
+    if arguments.coverage:
+        sys.exit(not check_coverage(mutations))
     build = Build(arguments.build.resolve())
     work = build.directory / "mutations"
     threads = max(1, os.cpu_count() // arguments.jobs)
