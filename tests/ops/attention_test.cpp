@@ -83,6 +83,24 @@ class AttentionTest : public OpTest {
     expect_close(pack.log_sum_exp, expected.log_sum_exp,
                  tolerance("attention_log_sum_exp", dtype()));
   }
+
+  // From the reference's output, rounded to the dtype, so that the op's own does not count.
+  void check_backward(const AttentionShape& shape) {
+    const auto qkv = random_values(shape.tokens() * shape.qkv_columns(), 1);
+    const auto output_gradient = random_values(shape.tokens() * shape.output_columns(), 2);
+    const Pack pack(*this, shape, qkv, output_gradient);
+    const AttentionResult forward = reference_attention(shape, qkv);
+    const DeviceTensor output(*this, {shape.tokens(), shape.output_columns()},
+                              forward.output.values);
+    const DeviceTensor log_sum_exp(*this, {shape.n_heads, shape.tokens()}, forward.log_sum_exp,
+                                   DType::f32);
+    backward(pack, output.tensor(), log_sum_exp.tensor());
+    const Measured expected =
+        reference_attention_backward(shape, qkv, output.values(), output_gradient);
+    expect_close(in_units(pack.qkv_gradient.values(), expected.magnitudes),
+                 in_units(expected.values, expected.magnitudes),
+                 tolerance_of("attention_gradient"));
+  }
 };
 
 CRIA_OP_TEST_SUITE(AttentionTest);
@@ -137,21 +155,18 @@ TEST_P(AttentionTest, Backward) {
   all.push_back(attention_shape(2, 1, 16, {700, 30, 513}));  // gradients summed in several phases
   for (const AttentionShape& shape : all) {
     SCOPED_TRACE(::testing::Message() << shape.n_heads << " heads of " << shape.head_dim);
-    const auto qkv = random_values(qkv_count(shape), 1);
-    const auto output_gradient = random_values(output_count(shape), 2);
-    const Pack pack(*this, shape, qkv, output_gradient);
-    const AttentionResult forward = reference_attention(shape, qkv);
-    const DeviceTensor output(*this, {shape.tokens(), shape.output_columns()},
-                              forward.output.values);
-    const DeviceTensor log_sum_exp(*this, {shape.n_heads, shape.tokens()}, forward.log_sum_exp,
-                                   DType::f32);
-    backward(pack, output.tensor(), log_sum_exp.tensor());
-    const Measured expected =
-        reference_attention_backward(shape, qkv, output.values(), output_gradient);
-    expect_close(in_units(pack.qkv_gradient.values(), expected.magnitudes),
-                 in_units(expected.values, expected.magnitudes),
-                 tolerance_of("attention_gradient"));
+    check_backward(shape);
   }
+}
+
+// Every length up to two tiles of 64 and some more, then one in eleven, in one pack.
+TEST_P(AttentionTest, EveryLength) {
+  std::vector<int32_t> lengths;
+  for (int32_t length = 1; length < 300; length += length < 130 ? 1 : 11) lengths.push_back(length);
+  lengths.push_back(300);
+  const AttentionShape shape = attention_shape(1, 1, 16, lengths);
+  check_forward(shape, random_values(qkv_count(shape), 1));
+  check_backward(shape);
 }
 
 TEST(AttentionReference, GradientIsTheCentralDifference) {

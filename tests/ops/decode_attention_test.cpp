@@ -159,9 +159,9 @@ TEST_P(DecodeAttentionTest, Forward) {
   }
   for (const AttentionShape& shape :
        {attention_shape(2, 2, 48, lengths), attention_shape(4, 2, 64, lengths),
-        attention_shape(3, 1, 10, lengths), attention_shape(5, 1, 80, lengths),
-        attention_shape(8, 1, 2, lengths), attention_shape(14, 2, 22, lengths),
-        attention_shape(6, 1, 128, lengths)}) {
+        attention_shape(4, 1, 18, lengths), attention_shape(3, 1, 10, lengths),
+        attention_shape(5, 1, 80, lengths), attention_shape(8, 1, 2, lengths),
+        attention_shape(14, 2, 22, lengths), attention_shape(6, 1, 128, lengths)}) {
     const auto qkv = random_values(qkv_count(shape), 1);
     const AttentionResult reference = reference_attention(shape, qkv);
     for (const int64_t block_size : {1, 5, 16, 64}) {
