@@ -55,7 +55,7 @@ MissingDevice missing_device() {
   if (status == cudaErrorInsufficientDriver) {
     return {fmt::format("the NVIDIA driver is for CUDA {}, this build is for {}",
                         version(driver_version()), version(CUDART_VERSION)),
-            "update the driver, or build with an older toolkit"};
+            "update the driver, build with an older toolkit, or use cpu"};
   }
   if (status != cudaSuccess || count == 0) {
     return {fmt::format("no NVIDIA GPU can be used here ({})", cudaGetErrorString(status)),

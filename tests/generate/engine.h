@@ -31,9 +31,9 @@ class Threads {
 class Engine {
  public:
   explicit Engine(const ModelConfig& config, GeneratorOptions options = {},
-                  DType dtype = DType::f32, int threads = 1)
+                  DType dtype = DType::f32, int threads = 1, const std::string& device = "cpu")
       : threads_(threads),
-        small_(config, dtype),
+        small_(config, dtype, /*seed=*/1, device),
         generator_(small_.model(), with_small_blocks(options)) {
     generator_.reserve(small_.arena());
     small_.load();

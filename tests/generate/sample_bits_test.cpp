@@ -14,13 +14,28 @@ namespace {
 constexpr uint32_t kSamples = 4;
 
 struct Setup {
+  std::string device;
   DType dtype;
   int threads;
   uint32_t prompts;
+  uint32_t new_tokens;
 };
 
+// Fewer with two threads, which take long for models as small as this, and on other devices.
+std::vector<Setup> setups() {
+  std::vector<Setup> result;
+  for (const DType dtype : {DType::f32, DType::bf16}) {
+    result.push_back({"cpu", dtype, 1, 8, 24});
+    result.push_back({"cpu", dtype, 2, 2, 24});
+    for (const std::string& device : usable_devices()) {
+      if (device != "cpu") result.push_back({device, dtype, 1, 2, 5});
+    }
+  }
+  return result;
+}
+
 // Samples of prompts of ragged lengths, of different lengths and settings themselves.
-std::vector<GenerationRequest> many_samples(uint32_t prompts) {
+std::vector<GenerationRequest> many_samples(uint32_t prompts, uint32_t new_tokens) {
   std::vector<GenerationRequest> requests;
   for (uint32_t prompt = 0; prompt < prompts; ++prompt) {
     for (uint32_t sample = 0; sample < kSamples; ++sample) {
@@ -28,7 +43,7 @@ std::vector<GenerationRequest> many_samples(uint32_t prompts) {
                           .example = sample_example(prompt, sample),
                           .settings = {.temperature = sample % 2 == 0 ? 1.0f : 1.3f,
                                        .top_p = prompt % 3 == 0 ? 0.9f : 1.0f,
-                                       .max_new_tokens = 24 - 2 * prompt + 3 * sample}});
+                                       .max_new_tokens = new_tokens - 2 * prompt + 3 * sample}});
     }
   }
   return requests;
@@ -36,8 +51,14 @@ std::vector<GenerationRequest> many_samples(uint32_t prompts) {
 
 class SampleBits : public ::testing::TestWithParam<Setup> {
  protected:
-  Engine engine{small_config(4, 2), {.slots = 5}, GetParam().dtype, GetParam().threads};
-  const std::vector<GenerationRequest> requests = many_samples(GetParam().prompts);
+  static Engine make_engine() {
+    const auto& setup = GetParam();
+    return Engine(small_config(4, 2), {.slots = 5}, setup.dtype, setup.threads, setup.device);
+  }
+
+  Engine engine = make_engine();
+  const std::vector<GenerationRequest> requests =
+      many_samples(GetParam().prompts, GetParam().new_tokens);
 
   void expect_same(const GenerationResult& a, const GenerationResult& b) {
     EXPECT_EQ(a.tokens, b.tokens);
@@ -49,13 +70,10 @@ class SampleBits : public ::testing::TestWithParam<Setup> {
     return results;
   }
 };
-// Fewer with two threads, which take long for models as small as this.
-INSTANTIATE_TEST_SUITE_P(Precision, SampleBits,
-                         ::testing::Values(Setup{DType::f32, 1, 8}, Setup{DType::bf16, 1, 8},
-                                           Setup{DType::f32, 2, 2}, Setup{DType::bf16, 2, 2}),
+INSTANTIATE_TEST_SUITE_P(Devices, SampleBits, ::testing::ValuesIn(setups()),
                          [](const auto& instance) {
-                           return fmt::format("{}_{}",
-                                              instance.param.dtype == DType::f32 ? "fp32" : "bf16",
+                           return fmt::format("{}_{}_{}", instance.param.device,
+                                              name_of(instance.param.dtype),
                                               instance.param.threads);
                          });
 
@@ -102,7 +120,7 @@ TEST_P(SampleBits, DoNotDependOnCompanyThatLeavesEarly) {
 TEST_P(SampleBits, AreTheSameInAnotherGenerator) {
   const std::vector<GenerationResult> once = engine.generator().generate(requests);
   const std::vector<GenerationResult> again = engine.generator().generate(requests);
-  Engine other(small_config(4, 2), {.slots = 5}, GetParam().dtype, GetParam().threads);
+  Engine other = make_engine();
   const std::vector<GenerationResult> elsewhere = other.generator().generate(requests);
   for (size_t i = 0; i < requests.size(); ++i) {
     expect_same(again[i], once[i]);

@@ -21,8 +21,9 @@ ModelConfig small_config(int heads, int key_value_heads) {
           .initializer_range = 0.4f};
 }
 
-SmallModel::SmallModel(const ModelConfig& config, DType dtype, uint64_t seed)
-    : backend_(make_backend("cpu")),
+SmallModel::SmallModel(const ModelConfig& config, DType dtype, uint64_t seed,
+                       const std::string& device)
+    : backend_(make_backend(device)),
       layout_(config),
       arena_(backend_->memory()),
       model_(layout_, dtype, *backend_),

@@ -14,7 +14,8 @@ ModelConfig small_config(int heads, int key_value_heads);
 
 class SmallModel {
  public:
-  SmallModel(const ModelConfig& config, DType dtype, uint64_t seed = 1);
+  SmallModel(const ModelConfig& config, DType dtype, uint64_t seed = 1,
+             const std::string& device = "cpu");
 
   Arena& arena() { return arena_; }
   const Model& model() const { return model_; }

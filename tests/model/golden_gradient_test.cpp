@@ -26,11 +26,25 @@ std::vector<Example> gradient_batch() {
 struct GradientCase {
   std::string model;
   Recompute recompute;
+  std::string device;
 };
 
+std::vector<GradientCase> gradient_cases() {
+  std::vector<GradientCase> cases;
+  for (const std::string& device : usable_devices()) {
+    for (const char* model : {"gqa_tied", "gqa_untied"}) {
+      for (const Recompute recompute : {Recompute::none, Recompute::block}) {
+        cases.push_back({model, recompute, device});
+      }
+    }
+  }
+  return cases;
+}
+
 std::string case_name(const ::testing::TestParamInfo<GradientCase>& instance) {
-  return instance.param.model +
-         (instance.param.recompute == Recompute::block ? "_recomputed" : "_kept");
+  const GradientCase& which = instance.param;
+  return which.model + (which.recompute == Recompute::block ? "_recomputed_" : "_kept_") +
+         which.device;
 }
 
 }  // namespace
@@ -38,10 +52,10 @@ std::string case_name(const ::testing::TestParamInfo<GradientCase>& instance) {
 class GoldenGradient : public ::testing::TestWithParam<GradientCase> {};
 
 TEST_P(GoldenGradient, EveryParameterAgreesWithAutograd) {
-  const auto& [name, recompute] = GetParam();
+  const auto& [name, recompute, device] = GetParam();
   const SafetensorsFile expected(golden_path("expected/" + name + ".gradients.safetensors"));
-  GoldenModel model(name, DType::f32,
-                    {.max_tokens = 256, .training = true, .recompute = recompute});
+  GoldenModel model(name, DType::f32, {.max_tokens = 256, .training = true, .recompute = recompute},
+                    device);
 
   const double loss = model.loss_with_gradients(gradient_batch());
   EXPECT_NEAR(loss, golden_values(expected, "loss")[0], 2e-6);
@@ -64,11 +78,6 @@ TEST_P(GoldenGradient, EveryParameterAgreesWithAutograd) {
   EXPECT_EQ(compared, expected.tensors().size() - 1) << "the fixture has others";
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, GoldenGradient,
-                         ::testing::Values(GradientCase{"gqa_tied", Recompute::none},
-                                           GradientCase{"gqa_tied", Recompute::block},
-                                           GradientCase{"gqa_untied", Recompute::none},
-                                           GradientCase{"gqa_untied", Recompute::block}),
-                         case_name);
+INSTANTIATE_TEST_SUITE_P(Models, GoldenGradient, ::testing::ValuesIn(gradient_cases()), case_name);
 
 }  // namespace cria::testing

@@ -29,8 +29,9 @@ std::vector<Example> examples_of(const std::vector<std::vector<int32_t>>& sequen
   return examples;
 }
 
-GoldenModel::GoldenModel(const std::string& name, DType dtype, const PassPlan& plan)
-    : backend_(make_backend("cpu")),
+GoldenModel::GoldenModel(const std::string& name, DType dtype, const PassPlan& plan,
+                         const std::string& device)
+    : backend_(make_backend(device)),
       layout_(read_model_config(golden_path("models/" + name))),
       arena_(backend_->memory()),
       model_(layout_, dtype, *backend_),

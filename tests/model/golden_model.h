@@ -23,7 +23,8 @@ std::vector<Example> examples_of(const std::vector<std::vector<int32_t>>& sequen
 // A model of tests/golden/models, loaded, with the buffers of a pass and of its gradients.
 class GoldenModel {
  public:
-  GoldenModel(const std::string& name, DType dtype, const PassPlan& plan);
+  GoldenModel(const std::string& name, DType dtype, const PassPlan& plan,
+              const std::string& device = "cpu");
 
   // Log-probabilities of tokens 2..T of every sequence, one after the other; for a reward model the
   // score at each token. `sequences` are packed into one batch.

@@ -50,7 +50,6 @@ TEST(BadInput, Configs) {
       {"training.precision=fp8", "fp32"},
       {"training.gradient_dtype=bf16", "training.gradient_dtype"},
       {"training.device=tpu", "tpu"},
-      {"training.device=cuda", "cuda"},
       {"training.eval_steps=5", "data.eval"},
       {"optimizer.learning_rate=-1", "optimizer.learning_rate"},
       {"optimizer.warmup_ratio=0.5", "both given"},

@@ -1,5 +1,7 @@
 #include "runs/small_run.h"
 
+#include <cmath>
+
 #include <gtest/gtest.h>
 
 namespace cria::testing {
@@ -59,6 +61,36 @@ void expect_same_tree(const std::string& run, const std::string& other, const st
 void expect_same_checkpoint(const std::string& run, const std::string& other, int step) {
   expect_same_tree(run, other, "/checkpoint-" + std::to_string(step));
   EXPECT_EQ(read_metrics(run), read_metrics(other));
+}
+
+void expect_close_metrics(const std::string& run, const std::string& other,
+                          const std::string& precision) {
+  const double bound = precision == "fp32" ? 1e-4 : 0x1p-8;
+  const auto lines = read_metrics(run);
+  const auto others = read_metrics(other);
+  ASSERT_EQ(lines.size(), others.size());
+  ASSERT_LE(lines.size(), 6u);
+  for (size_t i = 0; i < lines.size(); ++i) {
+    for (const char* figure : {"loss", "grad_norm", "entropy", "mean_token_accuracy"}) {
+      // One token whose best two logits nearly tie is more than the bound.
+      if (precision == "bf16" && std::string(figure) == "mean_token_accuracy") continue;
+      const double a = lines[i][figure];
+      const double b = others[i][figure];
+      EXPECT_LE(std::abs(a - b), bound * std::abs(b)) << figure << " at step " << i + 1;
+    }
+    EXPECT_EQ(lines[i]["num_tokens"], others[i]["num_tokens"]);
+  }
+}
+
+std::vector<std::string> mpirun(int ranks) {
+  return {
+      "mpirun", "--allow-run-as-root", "--oversubscribe", "-n", std::to_string(ranks),
+      // A rank that waits gives its core to the others; one thread each.
+      "--mca", "mpi_yield_when_idle", "1", "-x", "OMP_NUM_THREADS=1",
+      // Open MPI waits that many seconds before it passes SIGTERM on, and again before it kills.
+      "--mca", "odls_base_sigkill_timeout", "3",
+      // Ranks that wait for each other for ever are a failure too.
+      "--timeout", "200"};
 }
 
 void expect_same_run(const std::string& run, const std::string& other, int last_step) {

@@ -10,19 +10,37 @@ namespace cria {
 namespace {
 
 // A model wide enough that the library picks other kernels for other row counts.
-class WideModel {
+ModelConfig wide_model() {
+  return {.vocab_size = 300,
+          .hidden_size = 288,
+          .intermediate_size = 2048,
+          .num_hidden_layers = 2,
+          .num_attention_heads = 6,
+          .num_key_value_heads = 6,
+          .head_dim = 48,
+          .max_position_embeddings = 512,
+          .initializer_range = 0.1f};
+}
+
+// For devices that are slow.
+ModelConfig narrow_model() {
+  return {.vocab_size = 300,
+          .hidden_size = 64,
+          .intermediate_size = 96,
+          .num_hidden_layers = 1,
+          .num_attention_heads = 4,
+          .num_key_value_heads = 2,
+          .head_dim = 16,
+          .max_position_embeddings = 512,
+          .initializer_range = 0.1f};
+}
+
+class ScoringModel {
  public:
-  explicit WideModel(DType dtype, int64_t batch_tokens)
-      : backend_(make_backend("cpu")),
-        layout_({.vocab_size = 300,
-                 .hidden_size = 288,
-                 .intermediate_size = 2048,
-                 .num_hidden_layers = 2,
-                 .num_attention_heads = 6,
-                 .num_key_value_heads = 6,
-                 .head_dim = 48,
-                 .max_position_embeddings = 512,
-                 .initializer_range = 0.1f}),
+  ScoringModel(const ModelConfig& config, const std::string& device, DType dtype,
+               int64_t batch_tokens)
+      : backend_(make_backend(device)),
+        layout_(config),
         arena_(backend_->memory()),
         masters_(layout_, DType::f32),
         model_(layout_, dtype, *backend_),
@@ -85,19 +103,39 @@ TEST(PackFilled, HasExactlyThatManyTokens) {
   }
 }
 
-class ScorerBits : public ::testing::TestWithParam<DType> {};
-INSTANTIATE_TEST_SUITE_P(Precision, ScorerBits, ::testing::Values(DType::f32, DType::bf16));
+struct Setup {
+  std::string device;
+  DType dtype;
+};
+
+std::vector<Setup> setups() {
+  std::vector<Setup> result;
+  for (const std::string& device : usable_devices()) {
+    for (const DType dtype : {DType::f32, DType::bf16}) result.push_back({device, dtype});
+  }
+  return result;
+}
+
+class ScorerBits : public ::testing::TestWithParam<Setup> {};
+INSTANTIATE_TEST_SUITE_P(Devices, ScorerBits, ::testing::ValuesIn(setups()),
+                         [](const auto& instance) {
+                           return fmt::format("{}_{}", instance.param.device,
+                                              name_of(instance.param.dtype));
+                         });
 
 TEST_P(ScorerBits, AloneOrInCompany) {
-  WideModel wide(GetParam(), 1024);
+  const auto& [device, dtype] = GetParam();
+  const bool slow = device == "emulated";
+  ScoringModel model(slow ? narrow_model() : wide_model(), device, dtype, slow ? 384 : 1024);
   std::vector<Example> sequences;
   for (const int64_t length : {7, 300, 1, 129, 512, 64, 33, 256}) {
+    if (slow && length > 300) continue;
     sequences.push_back(sequence(length, static_cast<uint64_t>(length)));
   }
-  const std::vector<std::vector<float>> together = wide.scorer().logprobs(sequences);
+  const std::vector<std::vector<float>> together = model.scorer().logprobs(sequences);
   for (size_t i = 0; i < sequences.size(); ++i) {
     EXPECT_EQ(together[i].size(), sequences[i].ids.size() - 1);
-    EXPECT_EQ(wide.scorer().logprobs(std::span(&sequences[i], 1)).front(), together[i])
+    EXPECT_EQ(model.scorer().logprobs(std::span(&sequences[i], 1)).front(), together[i])
         << sequences[i].ids.size() << " tokens";
   }
 }
