@@ -40,11 +40,6 @@ std::optional<SavedRun> RunDirectory::resume() {
     say("resuming from " + checkpoint);
   }
   require_same_on_all_ranks(saved ? saved->state.at("step").get<int64_t>() : 0);
-  if (is_root_) {
-    std::filesystem::create_directories(path_);
-    lock_ = std::make_unique<DirectoryLock>("training.output_dir", path_);
-    write_file_atomically(path_ + "/config.yaml", resolved_config_);
-  }
   return saved;
 }
 
@@ -62,6 +57,9 @@ void RunDirectory::require_same_on_all_ranks(int64_t step) {
 
 void RunDirectory::start(int64_t step, int64_t last_step) {
   if (!is_root_) return;
+  std::filesystem::create_directories(path_);
+  lock_ = std::make_unique<DirectoryLock>("training.output_dir", path_);
+  write_file_atomically(path_ + "/config.yaml", resolved_config_);
   metrics_ = std::make_unique<MetricsFile>(path_ + "/metrics.jsonl", step);
   if (config_.logging.tensorboard) {
     events_ = std::make_unique<EventFile>(path_ + "/tensorboard", step);

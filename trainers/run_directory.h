@@ -38,11 +38,12 @@ class RunDirectory {
                Communicator& communicator, Backend& backend);
 
   // What checkpoint.resume says, after a check that the settings are those of the checkpoint; none
-  // for a run from the start. Refused where the ranks find different checkpoints, or another
-  // process runs in the directory. Writes config.yaml.
+  // for a run from the start. Refused where the ranks find different checkpoints. Writes nothing.
   std::optional<SavedRun> resume();
 
-  // Opens metrics and progress of a run that has done `step` steps and now goes up to `last_step`.
+  // Once models and data are read: makes the directory, with config.yaml, metrics and progress of a
+  // run that has done `step` steps and now goes up to `last_step`. Refused where another process
+  // runs in the directory.
   void start(int64_t step, int64_t last_step);
 
   // The line of the bar. True where there is a bar; elsewhere log lines say how far a run is.
