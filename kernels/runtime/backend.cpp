@@ -228,7 +228,7 @@ class GpuBackend : public Backend {
 
  private:
   const Stream stream_ = stream();  // first of all: it chooses the GPU
-  Staging staging_;
+  Staging& staging_ = Staging::of_process();
 };
 
 }  // namespace

@@ -154,7 +154,7 @@ class Products {
     const cublasStatus_t status = cublaslt().cublasLtMatmulAlgoGetHeuristic(
         library_, plan.operation.get(), plan.right.get(), plan.left.get(), plan.output.get(),
         plan.output.get(), preference.get(), 1, &result, &found);
-    if (status != CUBLAS_STATUS_SUCCESS || found == 0) {
+    if (status != CUBLAS_STATUS_SUCCESS || found == 0 || result.state != CUBLAS_STATUS_SUCCESS) {
       throw failure("cublasLtMatmulAlgoGetHeuristic",
                     fmt::format("no algorithm for [{}, {}] times [{}, {}], {} to {}: {}", p.m, p.k,
                                 p.k, p.n, name_of(p.input), name_of(p.output),

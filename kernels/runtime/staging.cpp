@@ -5,6 +5,11 @@
 
 namespace cria::CRIA_GPU {
 
+Staging& Staging::of_process() {
+  static Staging& instance = *new Staging;  // goes with the process: CUDA may be gone before
+  return instance;
+}
+
 Staging::Staging() {
   std::byte* data = allocate_pinned(kPieces * kPieceBytes);
   for (Piece& piece : pieces_) {

@@ -11,7 +11,8 @@ namespace cria::CRIA_GPU {
 
 class Staging {
  public:
-  Staging();
+  // The process has one, as it has one stream: pinned memory is never given back.
+  static Staging& of_process();
 
   // Queues the copy; the source may change when this returns.
   void to_device(void* destination, const void* source, size_t bytes);
@@ -26,6 +27,7 @@ class Staging {
     std::byte* data = nullptr;
     Event copied;  // the device is done with the piece
   };
+  Staging();
   Piece& next();  // the one that was used longest ago, free again
 
   std::array<Piece, kPieces> pieces_;

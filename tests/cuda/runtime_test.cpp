@@ -1,5 +1,9 @@
 // What of the CUDA runtime can be tested without a GPU.
+#include <algorithm>
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <optional>
 
 #include <gtest/gtest.h>
 
@@ -8,10 +12,26 @@
 #include "kernels/runtime/cublaslt.h"
 #include "kernels/runtime/local_rank.h"
 #include "kernels/runtime/make_backend.h"
+#include "support/temporary_directory.h"
 
 namespace cria::testing {
 
 namespace {
+
+// Sets a variable of the environment while it lives.
+class ScopedVariable {
+ public:
+  ScopedVariable(const char* name, const std::string& value) : name_(name) {
+    if (const char* before = std::getenv(name)) before_ = before;
+    setenv(name, value.c_str(), 1);
+  }
+  ScopedVariable(const ScopedVariable&) = delete;
+  ~ScopedVariable() { before_ ? setenv(name_, before_->c_str(), 1) : unsetenv(name_); }
+
+ private:
+  const char* name_;
+  std::optional<std::string> before_;
+};
 
 // Loads the library where it is installed, and finds all of its functions that are called.
 TEST(CublasLt, HasEveryFunction) {
@@ -23,6 +43,25 @@ TEST(CublasLt, HasEveryFunction) {
     EXPECT_NE(std::string(error.what()).find("LD_LIBRARY_PATH"), std::string::npos);
     GTEST_SKIP() << error.what();
   }
+}
+
+// As pip lays it out: site-packages/nvidia/cu13/lib, for CUDA 12 nvidia/cublas/lib.
+TEST(CublasLt, IsLookedForInTheToolkitAndInPyTorchsWheels) {
+  const TemporaryDirectory directory;
+  const std::string name = fmt::format("/libcublasLt.so.{}", CUBLAS_VER_MAJOR);
+  const std::string wheel = directory / "lib/python3.11/site-packages/nvidia/cu13/lib";
+  std::filesystem::create_directories(wheel);
+  std::ofstream(wheel + name) << "a library";
+  const ScopedVariable environment("VIRTUAL_ENV", directory.path());
+  const ScopedVariable toolkit("CUDA_HOME", "/opt/cuda");
+
+  const std::vector<std::string> places = cuda::cublaslt_places();
+  const auto place_of = [&](const std::string& path) {
+    return std::find(places.begin(), places.end(), path) - places.begin();
+  };
+  EXPECT_EQ("/" + places.front(), name) << "LD_LIBRARY_PATH comes first";
+  EXPECT_EQ(place_of("/opt/cuda/lib64" + name), 1);
+  EXPECT_LT(place_of(wheel + name), static_cast<std::ptrdiff_t>(places.size()));
 }
 
 TEST(MissingGpu, IsSaidWithWhatToDo) {
