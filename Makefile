@@ -1,6 +1,6 @@
 # cria: `make demo` and `make test` do everything on a fresh Debian 12 machine, set-up included.
 .DEFAULT_GOAL := help
-.PHONY: help setup build test mutate demo bench golden format lint sanitize fuzz clean
+.PHONY: help setup build test mutate demo bench gpu gpu-bundle gpu-rehearsal golden format lint sanitize fuzz clean
 
 BUILD ?= build
 CMAKE_ARGS ?=
@@ -16,7 +16,7 @@ LINT_PACKAGES := clang-format clang-tidy libomp-dev
 FUZZ_PACKAGES := clang libclang-rt-14-dev
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # $(call install,PACKAGES): installs what is missing, or prints the line that would.
 define install
@@ -55,6 +55,21 @@ bench: setup ## benchmarks beside PyTorch and transformers from PyPI, into build
 	@cmake --build $(BUILD) -j $(JOBS)
 	@python3 -m venv $(BUILD)/venv-bench && $(BUILD)/venv-bench/bin/pip install -q -r benchmarks/peers/requirements.txt
 	@benchmarks/compare.py --build $(BUILD) --python $(BUILD)/venv-bench/bin/python --write $(BUILD)/benchmarks.md
+
+gpu: setup ## on a machine with a GPU: all tests and benchmarks there, into docs/benchmarks-gpu.md
+	@BUILD=$(BUILD) benchmarks/gpu.sh
+
+# For any CPU with AVX2; programs look for their libraries in ../lib, before those of the machine.
+GPU_BUILD := build-gpu
+GPU_BUNDLE := $(GPU_BUILD)/cria-gpu.tar.xz
+gpu-bundle: setup ## what a machine with a GPU and no network needs, built beforehand and packed
+	@cmake -S . -B $(GPU_BUILD) -G Ninja -DCRIA_TESTS=ON -DCRIA_BENCHMARKS=ON -DCRIA_CUDA=on -DCRIA_EMULATOR=OFF \
+	  -DCRIA_CPU=x86-64-v3 -DCMAKE_EXE_LINKER_FLAGS=-Wl,--disable-new-dtags '-DCMAKE_BUILD_RPATH=$$ORIGIN/../lib' >/dev/null
+	@cmake --build $(GPU_BUILD) -j $(JOBS) --target $$(benchmarks/gpu/bundle.sh --programs)
+	@benchmarks/gpu/bundle.sh $(GPU_BUILD) $(GPU_BUNDLE)
+
+gpu-rehearsal: gpu-bundle ## the bundle, tried as far as a machine without a GPU allows
+	@tests/gpu/rehearsal.sh $(GPU_BUNDLE)
 
 golden: setup ## make the golden fixtures again, with PyTorch and transformers from PyPI
 	@mkdir -p build && python3 -m venv build/venv-golden
@@ -97,4 +112,4 @@ fuzz: setup ## fuzz the readers of foreign files, FUZZ_SECONDS each
 	@for f in $(BUILD)-fuzz/*_fuzz; do echo $$f; $$f -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 || exit 1; done
 
 clean: ## remove what was built
-	@rm -rf $(BUILD) $(BUILD)-sanitize $(BUILD)-fuzz
+	@rm -rf $(BUILD) $(BUILD)-sanitize $(BUILD)-fuzz $(GPU_BUILD)

@@ -127,7 +127,7 @@ int main(int argc, char** argv) {
   try {
     cria::run(options);
   } catch (const cria::Error& error) {
-    std::cerr << error.what() << '\n';
-    return 1;
+    std::cerr << "error: " << error.what() << '\n';
+    return error.exit_code();
   }
 }

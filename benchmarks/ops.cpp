@@ -1,8 +1,8 @@
-// The ops, at the shapes of the 15m and 110m models, batch 8 x 256: GFLOP/s of products and
-// attention, GB/s of what only moves memory, and shares of the copy's and the fastest product's
-// rate. `--benchmark_filter=` picks some, `--device=` names the backend. With `--turns` it takes
-// turns with a peer: for each name of a benchmark on stdin it runs that one and answers with a line
-// of JSON, as rounds.h does for whole programs.
+// The ops, at the shapes of the 15m and 110m models, batch 8 x 256 (`--sequences=` for another):
+// GFLOP/s of products and attention, GB/s of what only moves memory, and shares of the copy's and
+// the fastest product's rate. `--benchmark_filter=` picks some, `--device=` names the backend. With
+// `--turns` it takes turns with a peer: for each name of a benchmark on stdin it runs that one and
+// answers with a line of JSON, as rounds.h does for whole programs.
 #include <algorithm>
 #include <iostream>
 #include <map>
@@ -83,13 +83,17 @@ int main(int argc, char** argv) {
       turns = true;
     } else if (argument.starts_with("--device=")) {
       cria::device = argument.substr(argument.find('=') + 1);
+    } else if (argument.starts_with("--sequences=")) {
+      cria::sequence_count = std::max(1, std::atoi(argument.c_str() + argument.find('=') + 1));
     } else {
-      std::cerr << "error: " << argument << ": no such option; --device=NAME, --turns, or one of\n";
+      std::cerr << "error: " << argument
+                << ": no such option; --device=, --sequences=, --turns, or one of\n";
       benchmark::PrintDefaultHelp();
       return 2;
     }
   }
   try {
+    cria::backend();  // before anything is printed: there may be no such device here
     if (turns) {
       cria::take_turns();
     } else {
@@ -97,7 +101,7 @@ int main(int argc, char** argv) {
       benchmark::RunSpecifiedBenchmarks(&shares);
     }
   } catch (const cria::Error& error) {
-    std::cerr << error.what() << '\n';
-    return 1;
+    std::cerr << "error: " << error.what() << '\n';
+    return error.exit_code();
   }
 }

@@ -11,11 +11,14 @@
 
 namespace cria {
 
-constexpr int64_t kTokens = 2048;
-constexpr int kSequences = 8;
+constexpr int kSequenceLength = 256;
 constexpr int64_t kVocabSize = 32000;
 
 inline std::string device = "cpu";
+
+// Of the batch of the ops of training: a GPU takes more to be busy than a CPU.
+inline int sequence_count = 8;
+inline int64_t token_count() { return int64_t{sequence_count} * kSequenceLength; }
 
 inline Backend& backend() {
   static const std::unique_ptr<Backend> instance = make_backend(device);

@@ -29,9 +29,9 @@ void cast(benchmark::State& state) {
 void embedding(benchmark::State& state) {
   const int64_t d = state.range(0);
   const DType dtype = dtype_of_argument(state.range(1));
-  const Filled output({kTokens, d}, dtype), table({kVocabSize, d}, dtype),
-      ids(spread_ids(kTokens, kVocabSize));
-  repeat(state, "GB/s", bytes_of(2 * kTokens * d, dtype),
+  const Filled output({token_count(), d}, dtype), table({kVocabSize, d}, dtype),
+      ids(spread_ids(token_count(), kVocabSize));
+  repeat(state, "GB/s", bytes_of(2 * token_count() * d, dtype),
          [&] { backend().embedding_forward({.output = output, .table = table, .ids = ids}); });
 }
 
@@ -39,10 +39,11 @@ void embedding(benchmark::State& state) {
 void embedding_backward(benchmark::State& state) {
   const int64_t d = state.range(0);
   const DType dtype = dtype_of_argument(state.range(1));
-  const Filled output_gradient({kTokens, d}, dtype), table_gradient({kVocabSize, d}, DType::f32),
-      ids(spread_ids(kTokens, kVocabSize)),
-      workspace(backend().embedding_backward_workspace_bytes(kTokens, kVocabSize));
-  const double bytes = bytes_of(kTokens * d, dtype) + bytes_of(2 * kTokens * d, DType::f32);
+  const Filled output_gradient({token_count(), d}, dtype),
+      table_gradient({kVocabSize, d}, DType::f32), ids(spread_ids(token_count(), kVocabSize)),
+      workspace(backend().embedding_backward_workspace_bytes(token_count(), kVocabSize));
+  const double bytes =
+      bytes_of(token_count() * d, dtype) + bytes_of(2 * token_count() * d, DType::f32);
   repeat(state, "GB/s", bytes, [&] {
     backend().embedding_backward({.table_gradient = table_gradient,
                                   .output_gradient = output_gradient,
@@ -56,14 +57,14 @@ struct RmsNorm {
   explicit RmsNorm(const benchmark::State& state)
       : d(state.range(0)),
         dtype(dtype_of_argument(state.range(1))),
-        input({kTokens, d}, dtype),
-        residual({kTokens, d}, dtype),
-        output({kTokens, d}, dtype),
-        sum({kTokens, d}, dtype),
+        input({token_count(), d}, dtype),
+        residual({token_count(), d}, dtype),
+        output({token_count(), d}, dtype),
+        sum({token_count(), d}, dtype),
         weight({d}, dtype),
         weight_gradient({d}, DType::f32),
-        inverse_rms({kTokens}, DType::f32),
-        workspace(backend().rmsnorm_backward_workspace_bytes(kTokens, d)) {
+        inverse_rms({token_count()}, DType::f32),
+        workspace(backend().rmsnorm_backward_workspace_bytes(token_count(), d)) {
     forward();
   }
 
@@ -75,7 +76,7 @@ struct RmsNorm {
                                .residual = residual,
                                .weight = weight});
   }
-  double bytes(int tensors) const { return bytes_of(tensors * kTokens * d, dtype); }
+  double bytes(int tensors) const { return bytes_of(tensors * token_count() * d, dtype); }
 
   int64_t d;
   DType dtype;
@@ -107,18 +108,18 @@ struct Rope {
       : heads(static_cast<int>(state.range(0))),
         head_dim(state.range(1)),
         dtype(dtype_of_argument(state.range(2))),
-        qkv({kTokens, 3 * heads * head_dim}, dtype),
-        table({kTokens / kSequences, head_dim}, DType::f32),
+        qkv({token_count(), 3 * heads * head_dim}, dtype),
+        table({kSequenceLength, head_dim}, DType::f32),
         positions(equal_sequences()) {}
 
   static std::vector<int32_t> equal_sequences() {
     std::vector<int32_t> positions;
-    for (int64_t t = 0; t < kTokens; ++t) {
-      positions.push_back(static_cast<int32_t>(t % (kTokens / kSequences)));
+    for (int64_t t = 0; t < token_count(); ++t) {
+      positions.push_back(static_cast<int32_t>(t % kSequenceLength));
     }
     return positions;
   }
-  double bytes() const { return bytes_of(4 * kTokens * heads * head_dim, dtype); }
+  double bytes() const { return bytes_of(4 * token_count() * heads * head_dim, dtype); }
 
   int heads;
   int64_t head_dim;
@@ -153,11 +154,11 @@ struct Swiglu {
   explicit Swiglu(const benchmark::State& state)
       : f(state.range(0)),
         dtype(dtype_of_argument(state.range(1))),
-        gate_up({kTokens, 2 * f}, dtype),
-        gate_up_gradient({kTokens, 2 * f}, dtype),
-        output({kTokens, f}, dtype) {}
+        gate_up({token_count(), 2 * f}, dtype),
+        gate_up_gradient({token_count(), 2 * f}, dtype),
+        output({token_count(), f}, dtype) {}
 
-  double bytes(int tensors) const { return bytes_of(tensors * kTokens * f, dtype); }
+  double bytes(int tensors) const { return bytes_of(tensors * token_count() * f, dtype); }
 
   int64_t f;
   DType dtype;
@@ -184,13 +185,13 @@ struct ScoreHead {
   explicit ScoreHead(const benchmark::State& state)
       : d(state.range(0)),
         dtype(dtype_of_argument(state.range(1))),
-        scores({kTokens}, DType::f32),
-        hidden({kTokens, d}, dtype),
-        hidden_gradient({kTokens, d}, dtype),
+        scores({token_count()}, DType::f32),
+        hidden({token_count(), d}, dtype),
+        hidden_gradient({token_count(), d}, dtype),
         weight({1, d}, dtype),
         weight_gradient({1, d}, DType::f32),
-        rows(spread_ids(kTokens, kTokens)),
-        workspace(backend().score_head_backward_workspace_bytes(kTokens, d)) {}
+        rows(spread_ids(token_count(), token_count())),
+        workspace(backend().score_head_backward_workspace_bytes(token_count(), d)) {}
 
   int64_t d;
   DType dtype;
@@ -199,7 +200,7 @@ struct ScoreHead {
 
 void score_head(benchmark::State& state) {
   const ScoreHead p(state);
-  repeat(state, "GB/s", bytes_of(kTokens * p.d, p.dtype), [&] {
+  repeat(state, "GB/s", bytes_of(token_count() * p.d, p.dtype), [&] {
     backend().score_head_forward(
         {.scores = p.scores, .hidden = p.hidden, .weight = p.weight, .rows = p.rows});
   });
@@ -207,7 +208,7 @@ void score_head(benchmark::State& state) {
 
 void score_head_backward(benchmark::State& state) {
   const ScoreHead p(state);
-  repeat(state, "GB/s", bytes_of(2 * kTokens * p.d, p.dtype), [&] {
+  repeat(state, "GB/s", bytes_of(2 * token_count() * p.d, p.dtype), [&] {
     backend().score_head_backward({.hidden_gradient = p.hidden_gradient,
                                    .weight_gradient = p.weight_gradient,
                                    .score_gradients = p.scores,

@@ -14,11 +14,11 @@ struct Linear {
       : n(state.range(0)),
         k(state.range(1)),
         dtype(dtype_of_argument(state.range(2))),
-        input({kTokens, k}, dtype),
+        input({token_count(), k}, dtype),
         weight({n, k}, dtype),
-        output({kTokens, n}, dtype) {}
+        output({token_count(), n}, dtype) {}
 
-  double flop() const { return 2.0 * static_cast<double>(kTokens * n * k); }
+  double flop() const { return 2.0 * static_cast<double>(token_count() * n * k); }
 
   int64_t n, k;
   DType dtype;
@@ -60,21 +60,22 @@ struct Attention {
       : heads(static_cast<int>(state.range(0))),
         head_dim(static_cast<int>(state.range(1))),
         dtype(dtype_of_argument(state.range(2))),
-        qkv({kTokens, 3 * heads * head_dim}, dtype),
-        qkv_gradient({kTokens, 3 * heads * head_dim}, dtype),
-        output({kTokens, heads * head_dim}, dtype),
-        output_gradient({kTokens, heads * head_dim}, dtype),
-        log_sum_exp({heads, kTokens}, DType::f32),
+        qkv({token_count(), 3 * heads * head_dim}, dtype),
+        qkv_gradient({token_count(), 3 * heads * head_dim}, dtype),
+        output({token_count(), heads * head_dim}, dtype),
+        output_gradient({token_count(), heads * head_dim}, dtype),
+        log_sum_exp({heads, token_count()}, DType::f32),
         offsets(equal_sequences()),
         workspace(std::max(
-            backend().attention_workspace_bytes(kTokens, heads, heads, head_dim, dtype),
-            backend().attention_backward_workspace_bytes(kTokens, heads, heads, head_dim, dtype))) {
+            backend().attention_workspace_bytes(token_count(), heads, heads, head_dim, dtype),
+            backend().attention_backward_workspace_bytes(token_count(), heads, heads, head_dim,
+                                                         dtype))) {
     forward();
   }
 
   static std::vector<int32_t> equal_sequences() {
     std::vector<int32_t> offsets;
-    for (int s = 0; s <= kSequences; ++s) offsets.push_back(s * int32_t{kTokens / kSequences});
+    for (int s = 0; s <= sequence_count; ++s) offsets.push_back(s * int32_t{kSequenceLength});
     return offsets;
   }
   float scale() const { return 1.0f / std::sqrt(static_cast<float>(head_dim)); }
@@ -85,7 +86,7 @@ struct Attention {
                                  .sequence_offsets = offsets,
                                  .n_heads = heads,
                                  .n_kv_heads = heads,
-                                 .max_sequence_length = kTokens / kSequences,
+                                 .max_sequence_length = kSequenceLength,
                                  .scale = scale(),
                                  .workspace = workspace});
   }
@@ -98,13 +99,13 @@ struct Attention {
                                   .sequence_offsets = offsets,
                                   .n_heads = heads,
                                   .n_kv_heads = heads,
-                                  .max_sequence_length = kTokens / kSequences,
+                                  .max_sequence_length = kSequenceLength,
                                   .scale = scale(),
                                   .workspace = workspace});
   }
   double forward_flop() const {
-    const double length = static_cast<double>(kTokens) / kSequences;
-    return 2.0 * kSequences * length * length * static_cast<double>(heads * head_dim);
+    const double length = static_cast<double>(kSequenceLength);
+    return 2.0 * sequence_count * length * length * static_cast<double>(heads * head_dim);
   }
 
   int heads, head_dim;
@@ -133,16 +134,16 @@ struct LanguageHead {
       : d(state.range(0)),
         v(state.range(1)),
         dtype(dtype_of_argument(state.range(2))),
-        hidden({kTokens, d}, dtype),
-        hidden_gradient({kTokens, d}, dtype),
+        hidden({token_count(), d}, dtype),
+        hidden_gradient({token_count(), d}, dtype),
         head({v, d}, dtype),
         head_gradient({v, d}, DType::f32),
-        logprobs({kTokens}, DType::f32),
-        logprob_gradients({kTokens}, DType::f32),
-        targets(spread_ids(kTokens, v)),
-        workspace(backend().token_logprob_workspace_bytes(kTokens, d, v, dtype)) {}
+        logprobs({token_count()}, DType::f32),
+        logprob_gradients({token_count()}, DType::f32),
+        targets(spread_ids(token_count(), v)),
+        workspace(backend().token_logprob_workspace_bytes(token_count(), d, v, dtype)) {}
 
-  double product_flop() const { return 2.0 * static_cast<double>(kTokens * d * v); }
+  double product_flop() const { return 2.0 * static_cast<double>(token_count() * d * v); }
 
   int64_t d, v;
   DType dtype;
@@ -179,7 +180,7 @@ void language_head(benchmark::State& state) {
 }  // namespace
 
 void add_product_benchmarks() {
-  add("linear", linear)->Apply(product_shapes);
+  add("linear", linear)->Apply(product_shapes)->ArgsProduct({{4096}, {4096}, {0, 1}});
   add("linear_backward_input", linear_backward_input)->Apply(product_shapes);
   add("linear_backward_weight", linear_backward_weight)->Apply(product_shapes);
   add("attention", attention)->Apply(attention_shapes);

@@ -9,7 +9,7 @@ import time
 import torch
 import torch.nn.functional as F
 
-TOKENS, SEQUENCES = 2048, 8
+LENGTH = 256
 ROWS, CONTEXT, BLOCK_SIZE = 32, 1024, 16  # of generation
 VOCAB_SIZE = 32000
 DTYPES = [torch.float32, torch.bfloat16]
@@ -69,7 +69,7 @@ def linear_backward_weight(n, k, dtype):
 
 
 def attention_inputs(heads, head_dim, dtype, requires_grad=False):
-    qkv = filled(SEQUENCES, TOKENS // SEQUENCES, 3, heads, head_dim, dtype=DTYPES[dtype], requires_grad=requires_grad)
+    qkv = filled(SEQUENCES, LENGTH, 3, heads, head_dim, dtype=DTYPES[dtype], requires_grad=requires_grad)
     return qkv, [part.transpose(1, 2) for part in qkv.unbind(2)]
 
 
@@ -122,8 +122,8 @@ def swiglu_backward(f, dtype):
 
 def rope(heads, head_dim, dtype):
     """As transformers' apply_rotary_pos_emb."""
-    qk = filled(SEQUENCES, TOKENS // SEQUENCES, 2 * heads, head_dim, dtype=DTYPES[dtype])
-    cos, sin = (filled(TOKENS // SEQUENCES, 1, head_dim, dtype=DTYPES[dtype]) for _ in range(2))
+    qk = filled(SEQUENCES, LENGTH, 2 * heads, head_dim, dtype=DTYPES[dtype])
+    cos, sin = (filled(LENGTH, 1, head_dim, dtype=DTYPES[dtype]) for _ in range(2))
 
     def run():
         first, second = qk.chunk(2, dim=-1)
@@ -229,7 +229,10 @@ def seconds_per_call(call, at_least=0.5):
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--device", default="cpu")
-DEVICE = parser.parse_args().device
+parser.add_argument("--sequences", type=int, default=8)
+OPTIONS = parser.parse_args()
+DEVICE, SEQUENCES = OPTIONS.device, OPTIONS.sequences
+TOKENS = SEQUENCES * LENGTH
 for line in sys.stdin:
     name, *numbers = line.strip().removesuffix("/real_time").split("/")
     call = globals()[name](*(int(number) for number in numbers))

@@ -1,21 +1,56 @@
-"""The protocol of ../rounds.h: one round of work for each line on stdin."""
+"""The protocol of ../rounds.h: one round of work for each line on stdin. And the model that works: transformers' Llama,
+or where that is not installed llama.py's."""
 
 import json
 import sys
 import time
 
 import torch
-import transformers
-import yaml
+
+import llama
+
+try:
+    import transformers
+except ImportError:
+    transformers = None
 
 
 def load_shape(path, assignments):
+    """The numbers and booleans of a file of configs/models."""
     with open(path) as file:
-        shape = yaml.safe_load(file)
-    for assignment in assignments:
-        key, value = assignment.split("=", 1)
-        shape[key] = yaml.safe_load(value)
-    return transformers.LlamaConfig(**shape, attn_implementation="sdpa")
+        lines = [line.split("#")[0].strip().replace(": ", "=") for line in file]
+    words = {"true": True, "false": False}
+    pairs = (line.split("=", 1) for line in lines + assignments if line)
+    return {key: words[value] if value in words else json.loads(value) for key, value in pairs}
+
+
+class HuggingFace(torch.nn.Module):
+    def __init__(self, shape):
+        super().__init__()
+        config = transformers.LlamaConfig(**shape, attn_implementation="sdpa")
+        self.model = transformers.LlamaForCausalLM(config)
+
+    def loss(self, ids):
+        return self.model(input_ids=ids, labels=ids, use_cache=False).loss
+
+    @torch.inference_mode()
+    def generate(self, prompts, new_tokens):
+        self.model.generate(
+            prompts,
+            attention_mask=torch.ones_like(prompts),
+            do_sample=False,
+            min_new_tokens=new_tokens,
+            max_new_tokens=new_tokens,
+            pad_token_id=0,
+        )
+
+
+def make_model(options):
+    """A model with random weights, its name and the size of its vocabulary."""
+    shape = load_shape(options.model, options.set)
+    torch.manual_seed(1)
+    kind, name = (HuggingFace, "transformers") if transformers else (llama.Llama, "PyTorch")
+    return kind(shape), name, shape["vocab_size"]
 
 
 def arguments(parser):

@@ -12,6 +12,7 @@
 #include "cria/io/hugging_face.h"
 
 #include "generate/small_model.h"
+#include "support/places.h"
 
 namespace cria::testing {
 
@@ -31,7 +32,7 @@ class Threads {
 class Engine {
  public:
   explicit Engine(const ModelConfig& config, GeneratorOptions options = {},
-                  DType dtype = DType::f32, int threads = 1, const std::string& device = "cpu")
+                  DType dtype = DType::f32, int threads = 1, const std::string& device = test_device())
       : threads_(threads),
         small_(config, dtype, /*seed=*/1, device),
         generator_(small_.model(), with_small_blocks(options)) {
@@ -65,7 +66,7 @@ class Engine {
   }
 
   static std::string golden_directory(const std::string& name) {
-    return CRIA_SOURCE_DIR "/tests/golden/models/" + name;
+    return source_path("tests/golden/models/" + name);
   }
 
   Threads threads_;

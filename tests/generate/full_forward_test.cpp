@@ -8,6 +8,7 @@
 #include "cria/io/safetensors.h"
 
 #include "generate/engine.h"
+#include "support/places.h"
 
 namespace cria::testing {
 
@@ -38,7 +39,7 @@ struct Distance {
 
 // Of the reference that rounds to bf16 where cria's ops do, from the truth.
 Distance rounding_error(const std::string& golden) {
-  const SafetensorsFile file(CRIA_SOURCE_DIR "/tests/golden/expected/" + golden + ".safetensors");
+  const SafetensorsFile file(source_path("tests/golden/expected/" + golden + ".safetensors"));
   const auto values = [&](const std::string& name) {
     const SafetensorsTensor* tensor = file.find(name);
     std::vector<float> result(static_cast<size_t>(tensor->shape.elements()));

@@ -150,12 +150,15 @@ TEST(Generator, GoesOnAfterAnException) {
                std::runtime_error);
   EXPECT_EQ(cache.free_blocks(), cache.block_count());
 
-  float& weight = engine.small().model().weights.final_norm().as<float>()[0];
-  const float sound = weight;
-  weight = std::nanf("");
+  Backend& backend = engine.small().model().backend();
+  const Tensor weight = engine.small().model().weights.final_norm().flat(0, 1);
+  float sound = 0.0f;
+  backend.copy_to_host(&sound, weight);
+  const float unsound = std::nanf("");
+  backend.copy_from_host(weight, &unsound);
   EXPECT_THROW(engine.generator().generate(requests), Error);
   EXPECT_EQ(cache.free_blocks(), cache.block_count());
-  weight = sound;
+  backend.copy_from_host(weight, &sound);
 
   const auto after = engine.generator().generate(requests);
   for (size_t i = 0; i < requests.size(); ++i) {
@@ -212,8 +215,9 @@ TEST(Generator, BadOptionsAreRefused) {
 // Weights that are not finite must not come out as text.
 TEST(Generator, LogitsThatAreNotFiniteAreAFailure) {
   Engine engine(small_config(4, 4));
-  const Tensor norm = engine.small().model().weights.final_norm();
-  norm.as<float>()[0] = std::nanf("");
+  const Model& model = engine.small().model();
+  const float unsound = std::nanf("");
+  model.backend().copy_from_host(model.weights.final_norm().flat(0, 1), &unsound);
   EXPECT_THROW(engine.generate_one(request(3, 1, {.max_new_tokens = 2})), Error);
 }
 

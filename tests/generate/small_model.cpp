@@ -3,6 +3,8 @@
 #include "cria/core/random.h"
 #include "cria/io/hugging_face.h"
 
+#include "support/places.h"
+
 namespace cria::testing {
 
 namespace {

@@ -7,6 +7,8 @@
 
 #include "cria/model/heads.h"
 
+#include "support/places.h"
+
 namespace cria::testing {
 
 // Its distributions are far from flat, so that no two logits are close enough to swap.
@@ -15,7 +17,7 @@ ModelConfig small_config(int heads, int key_value_heads);
 class SmallModel {
  public:
   SmallModel(const ModelConfig& config, DType dtype, uint64_t seed = 1,
-             const std::string& device = "cpu");
+             const std::string& device = test_device());
 
   Arena& arena() { return arena_; }
   const Model& model() const { return model_; }

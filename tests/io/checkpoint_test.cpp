@@ -12,6 +12,7 @@
 
 #include "expect_error.h"
 #include "small_model.h"
+#include "support/places.h"
 #include "temporary_directory.h"
 
 namespace cria {
@@ -64,7 +65,7 @@ class CheckpointTest : public testing::Test {
 
   TemporaryDirectory output_;
   std::unique_ptr<Backend> backend_ = make_backend("cpu");
-  std::string tokenizer_ = read_file(CRIA_SOURCE_DIR "/tests/golden/tokenizer.model");
+  std::string tokenizer_ = read_file(source_path("tests/golden/tokenizer.model"));
   Trained trained_{small_config()};
 };
 

@@ -14,13 +14,15 @@
 #include "cria/io/file.h"
 #include "cria/io/hugging_face.h"
 
+#include "support/places.h"
+
 namespace cria::testing {
 
 namespace {
 
 namespace fs = std::filesystem;
 
-const fs::path kGolden = CRIA_SOURCE_DIR "/tests/golden";
+const fs::path kGolden = source_path("tests/golden");
 
 struct Written {
   std::string model;

@@ -8,6 +8,7 @@
 
 #include "expect_error.h"
 #include "small_model.h"
+#include "support/places.h"
 #include "temporary_directory.h"
 
 namespace cria {
@@ -248,7 +249,7 @@ TEST_F(HuggingFaceTest, ShardIndexIsNotTrusted) {
 }
 
 TEST_F(HuggingFaceTest, WritesTheTokenizersFiles) {
-  const std::string model = read_file(CRIA_SOURCE_DIR "/tests/golden/tokenizer.model");
+  const std::string model = read_file(source_path("tests/golden/tokenizer.model"));
   write_tokenizer(directory_.path(), model);
   EXPECT_EQ(read_file(directory_ / "tokenizer.model"), model);
   const json config = json::parse(read_file(directory_ / "tokenizer_config.json"));
@@ -263,7 +264,7 @@ TEST_F(HuggingFaceTest, WritesTheTokenizersFiles) {
 }
 
 TEST_F(HuggingFaceTest, TokenizersOfAnotherKindAreRefused) {
-  const std::string model = read_file(CRIA_SOURCE_DIR "/tests/golden/tokenizer.model");
+  const std::string model = read_file(source_path("tests/golden/tokenizer.model"));
   const auto refuse = [&](const std::string& bytes, const std::string& word) {
     expect_input_error({"tokenizer.model", word},
                        [&] { write_tokenizer(directory_.path(), bytes); });

@@ -5,11 +5,11 @@
 #include "cria/io/file.h"
 #include "cria/io/hugging_face.h"
 
+#include "support/places.h"
+
 namespace cria::testing {
 
-std::string golden_path(const std::string& name) {
-  return std::string(CRIA_SOURCE_DIR "/tests/golden/") + name;
-}
+std::string golden_path(const std::string& name) { return source_path("tests/golden/" + name); }
 
 nlohmann::json golden_json(const std::string& name) {
   return nlohmann::json::parse(read_file(golden_path(name)));

@@ -10,6 +10,8 @@
 #include "cria/io/safetensors.h"
 #include "cria/model/heads.h"
 
+#include "support/places.h"
+
 namespace cria::testing {
 
 std::string golden_path(const std::string& name);  // of tests/golden/NAME
@@ -24,7 +26,7 @@ std::vector<Example> examples_of(const std::vector<std::vector<int32_t>>& sequen
 class GoldenModel {
  public:
   GoldenModel(const std::string& name, DType dtype, const PassPlan& plan,
-              const std::string& device = "cpu");
+              const std::string& device = test_device());
 
   // Log-probabilities of tokens 2..T of every sequence, one after the other; for a reward model the
   // score at each token. `sequences` are packed into one batch.

@@ -7,6 +7,8 @@
 
 #include "cria/core/random.h"
 
+#include "support/places.h"
+
 #ifdef CRIA_HAS_EMULATOR
 #include "kernels/emulator/thread_order.h"
 #endif
@@ -64,7 +66,9 @@ emulated::ThreadOrder order_before_tests() {
 
 std::vector<OpCase> test_cases() {
   std::vector<OpCase> cases;
+  const std::string only = environment_or("CRIA_TEST_DEVICE", "");
   for (const std::string& device : usable_devices()) {
+    if (!only.empty() && device != only) continue;
     for (const DType dtype : {DType::f32, DType::bf16}) {
       if (device != "emulated") {
         cases.push_back({device, dtype});

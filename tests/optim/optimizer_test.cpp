@@ -5,6 +5,8 @@
 
 #include <gtest/gtest.h>
 
+#include "support/places.h"
+
 namespace cria {
 
 namespace {
@@ -23,7 +25,7 @@ ModelConfig tiny() {
 // A model with its optimizer, allocated and initialised.
 struct Trained {
   Trained(DType precision, const OptimizerOptions& options)
-      : backend(make_backend("cpu")),
+      : backend(make_backend(testing::test_device())),
         layout(tiny()),
         arena(backend->memory()),
         model(layout, precision, *backend),

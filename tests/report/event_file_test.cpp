@@ -17,6 +17,7 @@
 #include "cria/text/tokenizer.h"
 
 #include "support/event_reader.h"
+#include "support/places.h"
 #include "support/temporary_directory.h"
 
 namespace cria::testing {
@@ -154,7 +155,7 @@ TEST(EventFile, BesideATokenizer) {
         [&](std::string& line) { return static_cast<bool>(std::getline(text, line)); },
         "vocab_size");
     const Tokenizer trained = Tokenizer::from_bytes(model);
-    const Tokenizer golden(CRIA_SOURCE_DIR "/tests/golden/tokenizer.model");
+    const Tokenizer golden(source_path("tests/golden/tokenizer.model"));
     EXPECT_EQ(trained.decode(trained.encode("the cat")), "the cat");
     EXPECT_EQ(golden.decode(golden.encode("the cat")), "the cat");
     events.write(step, {{"loss", 1.0 / static_cast<double>(step)}});

@@ -5,6 +5,7 @@
 
 #include "runs/commands.h"
 #include "runs/terminal_process.h"
+#include "support/places.h"
 
 namespace cria::testing {
 
@@ -35,10 +36,10 @@ class CommandChat : public Commands {
   // 1,000 of them take a second, and fit in the buffer of a stream that nobody flushes.
   std::string endless_model() const {
     const std::string directory = path("endless");
-    run_cria_well({"init", "--config", std::string(CRIA_SOURCE_DIR) + "/configs/models/tiny.yaml",
-                   "--tokenizer", tokenizer_, "--output", directory, "--set",
-                   "max_position_embeddings=2048", "--set", "num_hidden_layers=24", "--set",
-                   "initializer_range=0.002", "--seed", "1"});
+    run_cria_well({"init", "--config", source_path("configs/models/tiny.yaml"), "--tokenizer",
+                   tokenizer_, "--output", directory, "--set", "max_position_embeddings=2048",
+                   "--set", "num_hidden_layers=24", "--set", "initializer_range=0.002", "--seed",
+                   "1"});
     return directory;
   }
 };

@@ -13,6 +13,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "support/places.h"
+
 namespace cria::testing {
 
 namespace fs = std::filesystem;
@@ -37,7 +39,7 @@ std::string contents(int descriptor) {
 }  // namespace
 
 Process::Process(const std::vector<std::string>& arguments, size_t file_size_limit) {
-  std::vector<std::string> words = {CRIA_BINARY};
+  std::vector<std::string> words = {cria_binary()};
   words.insert(words.end(), arguments.begin(), arguments.end());
   start(words, file_size_limit);
 }
@@ -45,7 +47,7 @@ Process::Process(const std::vector<std::string>& arguments, size_t file_size_lim
 Process::Process(const std::vector<std::string>& launcher,
                  const std::vector<std::string>& arguments) {
   std::vector<std::string> words = launcher;
-  words.push_back(CRIA_BINARY);
+  words.push_back(cria_binary());
   words.insert(words.end(), arguments.begin(), arguments.end());
   start(words, 0);
 }
@@ -146,8 +148,6 @@ std::vector<nlohmann::json> read_metrics(const std::string& run_directory) {
   return lines;
 }
 
-std::string golden(const std::string& name) {
-  return std::string(CRIA_SOURCE_DIR) + "/tests/golden/" + name;
-}
+std::string golden(const std::string& name) { return source_path("tests/golden/" + name); }
 
 }  // namespace cria::testing

@@ -2,6 +2,7 @@
 #include <filesystem>
 
 #include "runs/commands.h"
+#include "support/places.h"
 
 namespace cria::testing {
 
@@ -17,9 +18,8 @@ class CommandInit : public Commands {
   std::vector<std::string> init(const std::string& output,
                                 const std::vector<std::string>& options = {}) const {
     std::vector<std::string> words = {
-        "init",        "--config", std::string(CRIA_SOURCE_DIR) + "/configs/models/tiny.yaml",
-        "--tokenizer", tokenizer_, "--output",
-        path(output)};
+        "init",     "--config",  source_path("configs/models/tiny.yaml"), "--tokenizer", tokenizer_,
+        "--output", path(output)};
     words.insert(words.end(), options.begin(), options.end());
     return words;
   }

@@ -14,6 +14,8 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "support/places.h"
+
 namespace cria::testing {
 
 namespace {
@@ -31,7 +33,7 @@ bool within_a_minute(const Condition& holds) {
 
 TerminalProcess::TerminalProcess(const std::vector<std::string>& arguments,
                                  unsigned short columns) {
-  std::vector<std::string> words = {CRIA_BINARY};
+  std::vector<std::string> words = {cria_binary()};
   words.insert(words.end(), arguments.begin(), arguments.end());
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());

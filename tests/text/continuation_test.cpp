@@ -7,12 +7,14 @@
 #include "cria/core/random.h"
 #include "cria/text/utf8.h"
 
+#include "support/places.h"
+
 namespace cria {
 
 namespace {
 
 const Tokenizer& golden_tokenizer() {
-  static const Tokenizer tokenizer(CRIA_SOURCE_DIR "/tests/golden/tokenizer.model");
+  static const Tokenizer tokenizer(source_path("tests/golden/tokenizer.model"));
   return tokenizer;
 }
 

@@ -8,10 +8,12 @@
 
 #include "cria/text/chat_template.h"
 
+#include "support/places.h"
+
 namespace cria {
 namespace {
 
-const std::string kGolden = CRIA_SOURCE_DIR "/tests/golden/";
+const std::string kGolden = source_path("tests/golden/");
 
 nlohmann::json golden(const std::string& name) {
   std::ifstream file(kGolden + name);

@@ -5,11 +5,13 @@
 #include "cria/core/error.h"
 #include "cria/model/parameters.h"
 
+#include "support/places.h"
+
 namespace cria {
 namespace {
 
 std::string shape_file(const std::string& name) {
-  return std::string(CRIA_SOURCE_DIR) + "/configs/models/" + name + ".yaml";
+  return source_path("configs/models/" + name + ".yaml");
 }
 
 // Parameters as published, where the shape was.
