@@ -17,12 +17,11 @@ def main():
     dtype = torch.float32 if options.precision == "fp32" else torch.bfloat16
     model = model.to(options.device, dtype).eval()
     prompts = torch.randint(3, vocab_size, (options.batch, options.prompt_length), device=options.device)
-    rounds.take_turns(
-        f"{name} {options.precision}",
-        options.batch * options.new_tokens,
-        options.device,
-        lambda: model.generate(prompts, options.new_tokens),
-    )
+
+    def generate():
+        model.generate(prompts, options.new_tokens)
+
+    rounds.take_turns(f"{name} {options.precision}", options.batch * options.new_tokens, options.device, generate)
 
 
 main()

@@ -15,7 +15,7 @@ except ImportError:
     transformers = None
 
 
-def load_shape(path, assignments):
+def read_shape(path, assignments):
     """The numbers and booleans of a file of configs/models."""
     with open(path) as file:
         lines = [line.split("#")[0].strip().replace(": ", "=") for line in file]
@@ -24,10 +24,14 @@ def load_shape(path, assignments):
     return {key: words[value] if value in words else json.loads(value) for key, value in pairs}
 
 
+def load_shape(path, assignments):
+    """As a configuration of transformers."""
+    return transformers.LlamaConfig(**read_shape(path, assignments), attn_implementation="sdpa")
+
+
 class HuggingFace(torch.nn.Module):
-    def __init__(self, shape):
+    def __init__(self, config):
         super().__init__()
-        config = transformers.LlamaConfig(**shape, attn_implementation="sdpa")
         self.model = transformers.LlamaForCausalLM(config)
 
     def loss(self, ids):
@@ -47,10 +51,12 @@ class HuggingFace(torch.nn.Module):
 
 def make_model(options):
     """A model with random weights, its name and the size of its vocabulary."""
-    shape = load_shape(options.model, options.set)
     torch.manual_seed(1)
-    kind, name = (HuggingFace, "transformers") if transformers else (llama.Llama, "PyTorch")
-    return kind(shape), name, shape["vocab_size"]
+    if transformers:
+        config = load_shape(options.model, options.set)
+        return HuggingFace(config), "transformers", config.vocab_size
+    shape = read_shape(options.model, options.set)
+    return llama.Llama(shape), "PyTorch", shape["vocab_size"]
 
 
 def arguments(parser):

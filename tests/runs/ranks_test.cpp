@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 
 #include "runs/small_run.h"
+#include "support/places.h"
 
 namespace cria::testing {
 
@@ -95,7 +96,7 @@ TEST(Ranks, ThoseThatFindOtherCheckpointsAreRefused) {
   const std::vector<std::string> launcher = mpirun(1);
   first.push_back(":");
   first.insert(first.end(), launcher.begin() + 3, launcher.end());
-  first.push_back(CRIA_BINARY);
+  first.push_back(cria_binary());
   const std::vector<std::string> second = small.command("elsewhere");
   first.insert(first.end(), second.begin(), second.end());
   const ProcessResult result = Process(launcher, first).wait();
