@@ -7,21 +7,21 @@
 
 #include "cria/core/error.h"
 #include "cria/core/parallel.h"
-#include "cria/data/records.h"
 
 namespace cria {
 
-// Calls consume(convert(record)) for every record. What convert throws is for the reader to skip or
-// to throw on; convert runs on several threads at once.
-template <typename Convert, typename Consume>
-void convert_records(RecordReader& reader, const Convert& convert, const Consume& consume) {
-  using Output = decltype(convert(std::declval<const Record&>()));
+// Calls consume(convert(record)) for every record of a RecordReader or PreferenceReader. What
+// convert throws is for the reader to skip or to throw on; convert runs on several threads at once.
+template <typename Reader, typename Convert, typename Consume>
+void convert_records(Reader& reader, const Convert& convert, const Consume& consume) {
+  using Item = typename Reader::Item;
+  using Output = decltype(convert(std::declval<const Item&>()));
   constexpr size_t kBatch = 1024;  // bounds memory
-  std::vector<Record> records;
+  std::vector<Item> records;
   for (bool more = true; more;) {
     records.clear();
     while (records.size() < kBatch) {
-      Record record;
+      Item record;
       more = reader.next(record);
       if (!more) break;
       records.push_back(std::move(record));

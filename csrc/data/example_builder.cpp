@@ -74,13 +74,6 @@ Example dialogue_example(const Dialogue& dialogue, const ExampleOptions& options
   return masked(std::move(encoded), is_target);
 }
 
-bool has_target(const Example& example) {
-  for (size_t i = 1; i < example.ids.size(); ++i) {
-    if (example.weight(i) > 0) return true;
-  }
-  return false;
-}
-
 // False where the example is left out.
 bool apply_policy(Example& example, const ExampleOptions& options, ExampleCounts& counts) {
   const bool over_long = static_cast<int64_t>(example.ids.size()) > options.max_length;
@@ -103,6 +96,13 @@ bool apply_policy(Example& example, const ExampleOptions& options, ExampleCounts
 }
 
 }  // namespace
+
+bool has_target(const Example& example) {
+  for (size_t i = 1; i < example.ids.size(); ++i) {
+    if (example.weight(i) > 0) return true;
+  }
+  return false;
+}
 
 OverLong parse_over_long(const std::string& name, const std::string& key) {
   if (name == "drop") return OverLong::drop;

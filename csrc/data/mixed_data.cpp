@@ -38,6 +38,9 @@ std::string losses(const ExampleCounts& counts) {
   if (counts.unlabelled > 0) {
     text += fmt::format("; {} with nothing to learn left out", counts.unlabelled);
   }
+  if (counts.identical > 0) {
+    text += fmt::format("; {} with two equal answers left out", counts.identical);
+  }
   if (counts.skipped > 0) {
     text += fmt::format("; {} bad lines skipped (first: {})", counts.skipped, counts.first_skipped);
   }

@@ -27,7 +27,7 @@ ExampleOptions example_options(const DataOptions& options);
 // No tokens to learn in any of the files: an input Error that says what became of their lines.
 void check_not_empty(const std::vector<Source>& sources, const std::string& key);
 
-class MixedData : public TrainingData {
+class MixedData : public virtual TrainingData {
  public:
   std::string report() const override;
 

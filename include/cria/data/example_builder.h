@@ -43,9 +43,13 @@ struct ExampleCounts {
   int64_t truncated = 0;   // kept, cut to max_length
   int64_t dropped = 0;     // longer than max_length
   int64_t unlabelled = 0;  // left out: no token to learn is (or remains) in them
+  int64_t identical = 0;   // preferences left out: both answers are the same
   int64_t skipped = 0;     // bad lines
   std::string first_skipped;
 };
+
+// Whether any of its tokens is learnt. The first one never is.
+bool has_target(const Example& example);
 
 // The whole example, however long. Throws an input Error for what cannot be learnt from: roles out
 // of order, a dialogue that ends with the user, ids outside the vocabulary.

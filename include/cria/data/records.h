@@ -62,6 +62,8 @@ std::vector<Message> parse_messages(const nlohmann::json& list, const std::strin
 // All records of a file in order: the lines of .jsonl(.gz), or the one document of .txt(.gz).
 class RecordReader {
  public:
+  using Item = Record;
+
   explicit RecordReader(const std::string& path, bool skip_bad_lines = false);
 
   bool next(Record& record);  // false at the end
