@@ -19,14 +19,15 @@ std::string format_of(const std::string& path, const ExampleFileOptions& options
   return text && !is_anthropic_dialogue(text->text) ? "pretrain" : "sft";
 }
 
-std::string summary_of(const ExampleCounts& counts) {
-  std::string summary = fmt::format("{} examples, {} tokens", counts.examples, counts.tokens);
+std::string summary_of(const ExampleCounts& counts, const char* items) {
+  std::string summary = fmt::format("{} {}, {} tokens", counts.examples, items, counts.tokens);
   const auto add = [&](int64_t count, const char* what) {
     if (count > 0) summary += fmt::format("; {} {}", count, what);
   };
   add(counts.truncated, "truncated");
   add(counts.dropped, "longer than max_length dropped");
   add(counts.unlabelled, "without a token to learn left out");
+  add(counts.identical, "with two equal answers left out");
   add(counts.skipped, "bad lines skipped");
   if (counts.skipped > 0) summary += fmt::format(" (first: {})", counts.first_skipped);
   return summary;
@@ -51,21 +52,38 @@ ExampleFile read_documents(const std::string& path, const ExampleFileOptions& op
 
 }  // namespace
 
-ExampleFile read_example_file(const std::string& path, const ExampleFileOptions& options,
-                              const Tokenizer& tokenizer) {
+ExampleOptions example_options(const ExampleFileOptions& options) {
   if (options.max_length < 2) {
     throw input_error("max_length", fmt::format("{} is out of bounds", options.max_length),
                       "at least 2");
   }
-  const OverLong over_long = parse_over_long(options.over_long, "over_long");
+  return {.max_length = options.max_length,
+          .over_long = parse_over_long(options.over_long, "over_long"),
+          .separator = options.separator};
+}
+
+ExampleFile read_example_file(const std::string& path, const ExampleFileOptions& options,
+                              const Tokenizer& tokenizer) {
+  const ExampleOptions form = example_options(options);
   if (format_of(path, options) == "pretrain") return read_documents(path, options, tokenizer);
   ExampleCounts counts;
   ExampleFile file{.format = "sft", .examples = {}, .summary = {}};
-  file.examples = read_fine_tuning_examples(
-      path,
-      {.max_length = options.max_length, .over_long = over_long, .separator = options.separator},
-      options.skip_bad_lines, tokenizer, counts);
-  file.summary = summary_of(counts);
+  file.examples = read_fine_tuning_examples(path, form, options.skip_bad_lines, tokenizer, counts);
+  file.summary = summary_of(counts, "examples");
+  return file;
+}
+
+bool is_preference_file(const std::string& path, const ExampleFileOptions& options) {
+  return options.format == "auto" && holds_preferences(path);
+}
+
+PreferenceFile read_preference_file(const std::string& path, const ExampleFileOptions& options,
+                                    const Tokenizer& tokenizer) {
+  ExampleCounts counts;
+  PreferenceFile file;
+  file.pairs = read_preference_pairs(path, example_options(options), options.skip_bad_lines,
+                                     tokenizer, counts);
+  file.summary = summary_of(counts, "pairs");
   return file;
 }
 

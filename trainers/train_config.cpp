@@ -22,6 +22,8 @@ void declare(ConfigSchema& schema, TrainConfig& c) {
                 "examples longer than max_length");
   schema.key("data.skip_bad_lines", c.data.skip_bad_lines,
              "count and report bad lines instead of stopping");
+  schema.choice("data.epoch", c.data.epoch, {"total", "first_exhausted", "all_exhausted"},
+                "as much as all files hold, or until the first or the last file is gone through");
   schema.choice("data.targets", c.data.targets, {"all", "last"},
                 "answers of a dialogue that are learnt");
   schema.key("data.separator", c.data.separator,
@@ -87,6 +89,10 @@ void declare(ConfigSchema& schema, TrainConfig& c) {
       .at_least(0)
       .at_most(1);
   schema
+      .key("optimizer.min_warmup_steps", c.optimizer.min_warmup_steps,
+           "least steps of a warm-up given by warmup_ratio")
+      .at_least(0);
+  schema
       .key("optimizer.final_ratio", c.optimizer.final_ratio,
            "learning rate at the last step, as a share of the peak")
       .at_least(0)
@@ -119,6 +125,10 @@ void validate(const TrainConfig& config, const ModelConfig& model) {
     throw input_error("optimizer.warmup_steps", "warmup_steps and warmup_ratio are both given",
                       "give one of them");
   }
+  if (config.optimizer.min_warmup_steps > 0 && !(config.optimizer.warmup_ratio > 0)) {
+    throw input_error("optimizer.min_warmup_steps", "there is no warmup_ratio that it could bound",
+                      "give warmup_steps alone instead");
+  }
   if (config.data.max_length > model.max_position_embeddings) {
     throw input_error("data.max_length",
                       fmt::format("{} is more than the model's max_position_embeddings {}",
@@ -146,6 +156,7 @@ DataOptions data_options(const TrainConfig& config) {
                       .packing = config.data.packing,
                       .over_long = config.data.over_long,
                       .skip_bad_lines = config.data.skip_bad_lines,
+                      .epoch = config.data.epoch,
                       .seed = config.training.seed,
                       .targets = config.data.targets == "all" ? Targets::all : Targets::last};
   if (!config.data.separator.empty()) options.separator = config.data.separator;
@@ -175,7 +186,7 @@ Schedule schedule(const TrainConfig& config, int64_t total) {
       static_cast<int64_t>(std::ceil(optimizer.warmup_ratio * static_cast<double>(total)));
   return {.type = optimizer.lr_scheduler_type,
           .peak = optimizer.learning_rate,
-          .warmup_steps = std::max(optimizer.warmup_steps, by_ratio),
+          .warmup_steps = std::max({optimizer.warmup_steps, by_ratio, optimizer.min_warmup_steps}),
           .total_steps = total,
           .final_ratio = optimizer.final_ratio};
 }

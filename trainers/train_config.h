@@ -29,6 +29,7 @@ struct TrainConfig {
     bool packing = true;
     std::string over_long = "drop";
     bool skip_bad_lines = false;
+    std::string epoch = "total";
     std::string targets = "all";
     std::string separator;  // empty: the chat format
   } data;
@@ -57,6 +58,7 @@ struct TrainConfig {
     std::string lr_scheduler_type = "cosine";
     int64_t warmup_steps = 0;
     double warmup_ratio = 0;
+    int64_t min_warmup_steps = 0;
     double final_ratio = 0.1;
   } optimizer;
   struct {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "cria/core/error.h"
 
@@ -10,6 +11,14 @@ namespace cria {
 namespace {
 
 bool left_out(const Source& source) { return source.path.weight == 0; }
+
+EpochRule parse_epoch(const std::string& name) {
+  if (name == "total") return EpochRule::total;
+  if (name == "first_exhausted") return EpochRule::first_exhausted;
+  if (name == "all_exhausted") return EpochRule::all_exhausted;
+  throw input_error("data.epoch", fmt::format("'{}' is no epoch", name),
+                    "set total, first_exhausted or all_exhausted");
+}
 
 // Shares by which items are drawn: items of n tokens on average are drawn n times less often where
 // weights are shares of tokens.
@@ -93,18 +102,32 @@ void check_not_empty(const std::vector<Source>& sources, const std::string& key)
   throw input_error(key, what.empty() ? "no files" : what);
 }
 
-MixedData::MixedData(std::vector<Source> sources, const DataOptions& options, bool by_tokens)
+MixedData::MixedData(std::vector<Source> sources, const DataOptions& options, Unit unit)
     : sources_(std::move(sources)),
-      mixture_(item_counts(sources_), shares_of(sources_, by_tokens), options.shuffle,
-               options.seed) {}
+      mixture_(item_counts(sources_), shares_of(sources_, unit == Unit::tokens), options.shuffle,
+               options.seed),
+      unit_(unit),
+      epoch_(parse_epoch(options.epoch)) {}
 
-int64_t MixedData::total_items() const {
-  int64_t items = 0;
-  for (const Source& source : sources_) items += source.counts.examples;
-  return items;
+double MixedData::epoch_size() const {
+  double total = 0, weights = 0;
+  for (const Source& source : sources_) weights += source.path.weight;
+  double shortest = std::numeric_limits<double>::infinity(), longest = 0;
+  for (const Source& source : sources_) {
+    if (left_out(source)) continue;
+    const auto size =
+        static_cast<double>(unit_ == Unit::tokens ? source.counts.tokens : source.counts.examples);
+    // Of the whole stream, when this source has been gone through once.
+    const double length = size * weights / source.path.weight;
+    total += size;
+    shortest = std::min(shortest, length);
+    longest = std::max(longest, length);
+  }
+  if (epoch_ == EpochRule::total) return total;
+  return epoch_ == EpochRule::first_exhausted ? shortest : longest;
 }
 
-int64_t MixedData::total_tokens() const {
+int64_t MixedData::fingerprint() const {
   int64_t tokens = 0;
   for (const Source& source : sources_) tokens += source.counts.tokens;
   return tokens;
@@ -135,10 +158,10 @@ std::string MixedData::report() const {
     int64_t seen = epoch * counts.tokens;
     const std::vector<int64_t>& order = mixture_.order(i, epoch);
     for (int64_t at = 0; at < taken % counts.examples; ++at) seen += item_tokens(i, order[at]);
-    lines += fmt::format("{}: {} examples, {} tokens; so far {} tokens, {:.2f} epochs{}", path.path,
-                         counts.examples, counts.tokens, seen,
-                         static_cast<double>(taken) / static_cast<double>(counts.examples),
-                         losses(counts));
+    lines += fmt::format(
+        "{}: {} {}, {} tokens; so far {} tokens, {:.2f} epochs{}", path.path, counts.examples,
+        unit_ == Unit::pairs ? "pairs" : "examples", counts.tokens, seen,
+        static_cast<double>(taken) / static_cast<double>(counts.examples), losses(counts));
   }
   return lines;
 }

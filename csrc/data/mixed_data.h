@@ -27,24 +27,32 @@ ExampleOptions example_options(const DataOptions& options);
 // No tokens to learn in any of the files: an input Error that says what became of their lines.
 void check_not_empty(const std::vector<Source>& sources, const std::string& key);
 
+// DataOptions::epoch.
+enum class EpochRule { total, first_exhausted, all_exhausted };
+
 class MixedData : public virtual TrainingData {
  public:
   std::string report() const override;
 
  protected:
-  // `by_tokens`: weights are shares of tokens, not of items.
-  MixedData(std::vector<Source> sources, const DataOptions& options, bool by_tokens);
+  // What weights are shares of and epochs count; reports name items by it too.
+  enum class Unit { tokens, examples, pairs };
+  MixedData(std::vector<Source> sources, const DataOptions& options, Unit unit);
 
   virtual int64_t item_tokens(size_t source, int64_t item) const = 0;
 
-  int64_t total_items() const;   // of the sources that are not left out
-  int64_t total_tokens() const;  // likewise
-  // What cursors start with, so that a cursor of other data is noticed.
-  int64_t fingerprint() const { return total_tokens(); }
+  // Of one epoch, as DataOptions::epoch says, in tokens or items.
+  double epoch_size() const;
+  // What cursors start with, so that a cursor of other data is noticed: all tokens.
+  int64_t fingerprint() const;
   void check_cursor(std::span<const int64_t> cursor, size_t own) const;
 
   std::vector<Source> sources_;
   mutable Mixture mixture_;  // keeps the orders that it has worked out
+
+ private:
+  Unit unit_;
+  EpochRule epoch_;
 };
 
 }  // namespace cria

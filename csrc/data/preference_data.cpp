@@ -16,7 +16,7 @@ class MixedPreferences : public MixedData, public PreferenceData {
   MixedPreferences(std::vector<Source> sources, std::vector<PreferencePair> pairs,
                    std::vector<int64_t> first_items, int64_t training_pairs,
                    const DataOptions& options)
-      : MixedData(std::move(sources), options, /*by_tokens=*/false),
+      : MixedData(std::move(sources), options, Unit::pairs),
         pairs_(std::move(pairs)),
         first_items_(std::move(first_items)),
         training_pairs_(training_pairs) {
@@ -46,7 +46,7 @@ class MixedPreferences : public MixedData, public PreferenceData {
   }
 
   int64_t rows_in_epochs(double epochs) const override {
-    return std::llround(epochs * static_cast<double>(total_items()));
+    return std::llround(epochs * epoch_size());
   }
 
   const PreferencePair& pair(int64_t item) const override {

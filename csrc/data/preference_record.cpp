@@ -193,6 +193,13 @@ bool is_preference(const json& line) {
          has(line, "rejected_input_ids");
 }
 
+bool holds_preferences(const std::string& path) {
+  if (file_form(path) == FileForm::text) return false;
+  JsonLines lines(path, /*skip_bad_lines=*/true);
+  json line;
+  return lines.next(line) && is_preference(line);
+}
+
 PreferenceRecord parse_preference(const json& line, const std::string& where) {
   if (!line.is_object()) {
     throw input_error(where, fmt::format("the line is a JSON {}, not an object", line.type_name()));

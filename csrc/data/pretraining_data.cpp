@@ -81,7 +81,7 @@ class PretrainingData : public MixedData {
  public:
   PretrainingData(std::vector<Source> sources, std::vector<Documents> documents,
                   const DataOptions& options, const Tokenizer& tokenizer)
-      : MixedData(std::move(sources), options, /*by_tokens=*/true),
+      : MixedData(std::move(sources), options, Unit::tokens),
         documents_(std::move(documents)),
         max_length_(options.max_length),
         control_(tokenizer) {}
@@ -107,7 +107,7 @@ class PretrainingData : public MixedData {
   }
 
   int64_t rows_in_epochs(double epochs) const override {
-    const double tokens = epochs * static_cast<double>(total_tokens());
+    const double tokens = epochs * epoch_size();
     return static_cast<int64_t>(std::ceil(tokens / static_cast<double>(max_length_)));
   }
 

@@ -2,6 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "cria/data/preference_record.h"
+
 #include "json_fields.h"
 
 namespace cria {
@@ -71,6 +73,10 @@ Completion parse_instruction(const json& line, const std::string& where) {
 
 // No form is whole: say what is missing from the one that was begun.
 Error unknown_form(const json& line, const std::string& where) {
+  if (is_preference(line)) {
+    return input_error(where, "the line is a preference, of two answers",
+                       "what is read here has one: give it as prompt and completion");
+  }
   constexpr const char* kPairs[][2] = {
       {"prompt", "completion"}, {"instruction", "output"}, {"question", "answer"}};
   for (const auto& pair : kPairs) {

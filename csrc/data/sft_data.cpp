@@ -14,7 +14,7 @@ class SftData : public MixedData {
  public:
   SftData(std::vector<Source> sources, std::vector<std::vector<Example>> examples,
           const DataOptions& options)
-      : MixedData(std::move(sources), options, /*by_tokens=*/false),
+      : MixedData(std::move(sources), options, Unit::examples),
         examples_(std::move(examples)),
         max_length_(options.max_length),
         packing_(options.packing) {}
@@ -43,7 +43,7 @@ class SftData : public MixedData {
 
   // Goes through the examples from the start, for how they fall into rows depends on their order.
   int64_t rows_in_epochs(double epochs) const override {
-    int64_t left = std::llround(epochs * static_cast<double>(total_items()));
+    int64_t left = std::llround(epochs * epoch_size());
     Mixture mixture = mixture_;
     mixture.seek(std::vector<int64_t>(sources_.size(), 0));
     int64_t rows = 0;

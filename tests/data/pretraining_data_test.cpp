@@ -220,6 +220,20 @@ TEST(PretrainingData, RowsInEpochs) {
   EXPECT_EQ(data->rows_in_epochs(4), 5);
 }
 
+TEST(PretrainingData, AnEpochMayEndWithAFile) {
+  const TemporaryFiles files;
+  std::string eight;
+  for (int i = 0; i < 8; ++i) eight += document(100, 10);
+  DataOptions options{.train = {{files.write("a.jsonl", eight), 4.0},
+                                {files.write("b.jsonl", document(101, 10)), 1.0}},
+                      .max_length = 10};
+  EXPECT_EQ(make(options)->rows_in_epochs(1), 9);
+  options.epoch = "first_exhausted";
+  EXPECT_EQ(make(options)->rows_in_epochs(1), 5);
+  options.epoch = "all_exhausted";
+  EXPECT_EQ(make(options)->rows_in_epochs(1), 10);
+}
+
 TEST(PretrainingData, ReportSaysHowFar) {
   const TemporaryFiles files;
   const std::string path = files.write("a.jsonl", document(100, 10) + document(101, 10) + "bad\n");

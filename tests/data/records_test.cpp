@@ -93,6 +93,7 @@ TEST(Records, ErrorsNamePlaceAndField) {
       {R"([1])", "not an object"},
       {R"({})", "fields: none"},
       {R"({"foo": 1, "bar": 2})", "'bar', 'foo'"},
+      {R"({"prompt": "p", "chosen": "a", "rejected": "b"})", "is a preference"},
       {R"({"text": 1})", "'text' must be a string, and is a number"},
       {R"({"text": null})", "no known form"},
       {R"({"prompt": "p"})", "'completion' is missing"},

@@ -135,6 +135,18 @@ TEST(SftData, WeightsAreSharesOfExamples) {
   EXPECT_NEAR(from_b / double{rows}, 0.1, 4 * std::sqrt(0.1 * 0.9 / rows));
 }
 
+TEST(SftData, AnEpochMayEndWithAFile) {
+  const TemporaryFiles files;
+  DataOptions options{.train = {{files.write("a.jsonl", examples(100, 40, 3, 5)), 4.0},
+                                {files.write("b.jsonl", examples(200, 5, 3, 5)), 1.0}},
+                      .packing = false};
+  EXPECT_EQ(make(options)->rows_in_epochs(1), 45);
+  options.epoch = "first_exhausted";
+  EXPECT_EQ(make(options)->rows_in_epochs(1), 25);
+  options.epoch = "all_exhausted";
+  EXPECT_EQ(make(options)->rows_in_epochs(1), 50);
+}
+
 // A packed row gives each of its sequences the very same ids, positions, targets and weights as a
 // row of its own.
 TEST(SftData, PackedEqualsUnpacked) {

@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "cria/data/records.h"
+#include "cria/data/preference_record.h"
 
 namespace {
 
@@ -36,6 +36,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     nlohmann::json line;
     while (lines.next(line)) {
       try {
+        if (cria::is_preference(line)) {
+          cria::parse_preference(line, lines.where());
+          continue;
+        }
         const cria::Record record = cria::parse_record(line, lines.where());
         cria::for_each_text(record, [](const std::string& text) {
           if (cria::is_anthropic_dialogue(text)) cria::parse_anthropic_dialogue(text, "text");

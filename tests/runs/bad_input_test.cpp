@@ -53,6 +53,8 @@ TEST(BadInput, Configs) {
       {"training.eval_steps=5", "data.eval"},
       {"optimizer.learning_rate=-1", "optimizer.learning_rate"},
       {"optimizer.warmup_ratio=0.5", "both given"},
+      {"optimizer.min_warmup_steps=5", "no warmup_ratio"},
+      {"data.epoch=twice", "first_exhausted"},
       {"data.max_length=100000", "max_position_embeddings"},
       {"data.train=[]", "data.train"},
       {"data.train=[{path: /nowhere.jsonl}]", "/nowhere.jsonl"},

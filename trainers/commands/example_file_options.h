@@ -7,12 +7,7 @@
 
 namespace cria {
 
-inline void add_example_file_options(CLI::App& command, ExampleFileOptions& options) {
-  command
-      .add_option("--format", options.format,
-                  "pretrain: documents joined into rows; sft: one example a record; auto: by the "
-                  "first record")
-      ->capture_default_str();
+inline void add_record_options(CLI::App& command, ExampleFileOptions& options) {
   command
       .add_option("--over-long", options.over_long,
                   "drop or truncate examples longer than --max-length")
@@ -20,6 +15,15 @@ inline void add_example_file_options(CLI::App& command, ExampleFileOptions& opti
   command.add_option("--separator", options.separator,
                      "between prompt and completion, instead of the chat format");
   command.add_flag("--skip-bad-lines", options.skip_bad_lines, "count bad lines and go on");
+}
+
+inline void add_example_file_options(CLI::App& command, ExampleFileOptions& options) {
+  command
+      .add_option("--format", options.format,
+                  "pretrain: documents joined into rows; sft: one example a record; auto: by the "
+                  "first record")
+      ->capture_default_str();
+  add_record_options(command, options);
 }
 
 }  // namespace cria

@@ -1,15 +1,20 @@
 // cria inspect: what a model, a checkpoint, a tokenizer, a safetensors or a data file holds.
+// cria inspect data: statistics of data files as training sees them.
 #include <algorithm>
 #include <filesystem>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <numeric>
 
 #include "cria/data/example_builder.h"
+#include "cria/io/atomic_directory.h"
 #include "cria/io/checkpoint.h"
 #include "cria/io/hugging_face.h"
 #include "cria/io/safetensors.h"
 
 #include "trainers/commands/commands.h"
+#include "trainers/commands/example_file_options.h"
+#include "trainers/data_statistics.h"
 
 namespace cria {
 
@@ -20,6 +25,13 @@ namespace fs = std::filesystem;
 struct InspectOptions {
   std::string path;
   std::string tokenizer;
+};
+
+struct InspectDataOptions {
+  std::vector<std::string> data;
+  std::string tokenizer;
+  std::string output;
+  ExampleFileOptions examples;
 };
 
 void print_tensors(const std::string& path) {
@@ -127,7 +139,18 @@ void inspect_data(const InspectOptions& options) {
   print_lengths(std::move(lengths));
 }
 
+void run(const InspectDataOptions& options) {
+  const DataStatistics statistics =
+      read_data_statistics(options.data, example_options(options.examples),
+                           options.examples.skip_bad_lines, Tokenizer(options.tokenizer));
+  fmt::print("{}", table(statistics));
+  if (options.output.empty()) return;
+  write_file_atomically(options.output, to_json(statistics).dump(2) + "\n");
+}
+
 void run(const InspectOptions& options) {
+  if (options.path.empty())
+    throw input_error("inspect", "nothing to look at", "give a path or data");
   const fs::path path(options.path);
   if (!fs::exists(path)) throw input_error(options.path, "does not exist");
   if (fs::is_directory(path)) return inspect_directory(options.path);
@@ -142,9 +165,21 @@ void add_inspect_command(CLI::App& app) {
   CLI::App* command = app.add_subcommand(
       "inspect", "what a model, checkpoint, tokenizer.model, safetensors or data file holds");
   auto options = std::make_shared<InspectOptions>();
-  command->add_option("path", options->path, "directory or file")->required();
+  command->add_option("path", options->path, "directory or file");
   command->add_option("--tokenizer", options->tokenizer, "tokenizer.model to count tokens with");
-  command->callback([options] { run(*options); });
+  CLI::App* data = command->add_subcommand(
+      "data", "turns and tokens of dialogues or preferences, by source, and what is left out");
+  command->callback([options, data] {
+    if (!data->parsed()) run(*options);
+  });
+  auto data_options = std::make_shared<InspectDataOptions>();
+  data->add_option("--data", data_options->data, "files, all of preferences or none")->required();
+  data->add_option("--tokenizer", data_options->tokenizer, "tokenizer.model")->required();
+  data->add_option("--output", data_options->output, "the figures as JSON");
+  data->add_option("--max-length", data_options->examples.max_length, "longest example")
+      ->capture_default_str();
+  add_record_options(*data, data_options->examples);
+  data->callback([data_options] { run(*data_options); });
 }
 
 }  // namespace cria

@@ -1,7 +1,7 @@
 // cria score: log-probabilities of every token, or rewards, of the examples of a file.
 #include <memory>
 
-#include "cria/data/example_builder.h"
+#include "cria/data/preference_builder.h"
 #include "cria/io/atomic_directory.h"
 
 #include "trainers/commands/commands.h"
@@ -33,30 +33,61 @@ Example sequence_of(const Record& record, const ExampleOptions& options, Pretrai
   return example;
 }
 
+// One sequence for each line; for each preference two, the chosen one first.
+std::vector<Example> read_sequences(const ScoreOptions& options, bool preferences,
+                                    PretrainedModel& model, const Scorer& scorer) {
+  std::vector<Example> sequences;
+  const auto add = [&](const Record& record) {
+    sequences.push_back(sequence_of(record, {.separator = options.separator}, model));
+    scorer.check(sequences.back(), record.where);
+  };
+  if (preferences) {
+    PreferenceReader reader(options.data);
+    for (PreferenceRecord record; reader.next(record);) {
+      add({record.chosen, record.where});
+      add({record.rejected, record.where});
+    }
+  } else {
+    RecordReader reader(options.data);
+    for (Record record; reader.next(record);) add(record);
+  }
+  return sequences;
+}
+
+// {"NAME": value} for each value, or {"chosen_NAME": value, "rejected_NAME": value} for each two.
+std::string json_lines(const std::vector<std::string>& values, const char* name, bool preferences) {
+  std::string lines;
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (!preferences) {
+      lines += fmt::format("{{\"{}\": {}}}\n", name, values[i]);
+    } else if (i % 2 == 1) {
+      lines += fmt::format("{{\"chosen_{0}\": {1}, \"rejected_{0}\": {2}}}\n", name, values[i - 1],
+                           values[i]);
+    }
+  }
+  return lines;
+}
+
 void run(const ScoreOptions& options) {
   PretrainedModel pretrained(options.model, options.inference);
   Scorer scorer(pretrained.model(), options.batch_tokens);
   scorer.reserve(pretrained.arena());
 
-  std::vector<Example> sequences;
-  RecordReader reader(options.data);
-  for (Record record; reader.next(record);) {
-    sequences.push_back(sequence_of(record, {.separator = options.separator}, pretrained));
-    scorer.check(sequences.back(), record.where);
-  }
+  const bool preferences = holds_preferences(options.data);
+  const std::vector<Example> sequences = read_sequences(options, preferences, pretrained, scorer);
   pretrained.load();
 
-  std::string lines;
-  if (pretrained.config().head == HeadKind::score) {
-    for (const float reward : scorer.rewards(sequences)) {
-      lines += fmt::format("{{\"reward\": {}}}\n", reward);
-    }
+  std::vector<std::string> values;
+  const bool rewards = pretrained.config().head == HeadKind::score;
+  if (rewards) {
+    for (const float reward : scorer.rewards(sequences)) values.push_back(fmt::to_string(reward));
   } else {
     for (const std::vector<float>& logprobs : scorer.logprobs(sequences)) {
-      lines += fmt::format("{{\"logprobs\": {}}}\n", json_list(logprobs));
+      values.push_back(json_list(logprobs));
     }
   }
-  write_file_atomically(options.output, lines);
+  write_file_atomically(options.output,
+                        json_lines(values, rewards ? "reward" : "logprobs", preferences));
 }
 
 }  // namespace
@@ -66,7 +97,9 @@ void add_score_command(CLI::App& app) {
       app.add_subcommand("score", "log-probabilities of tokens 2 to T, or rewards, line by line");
   auto options = std::make_shared<ScoreOptions>();
   add_inference_options(*command, options->model, options->inference);
-  command->add_option("--data", options->data, "text, dialogues, prompts with completions or ids")
+  command
+      ->add_option("--data", options->data,
+                   "text, dialogues, prompts with completions, preferences or ids")
       ->required();
   command->add_option("--output", options->output, "JSON Lines, one for each record")->required();
   command->add_option(

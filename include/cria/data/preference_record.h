@@ -49,6 +49,9 @@ struct PreferenceRecord {
 // Whether the line has a field that only preferences have.
 bool is_preference(const nlohmann::json& line);
 
+// Whether the first sound line of a file is one; false for texts.
+bool holds_preferences(const std::string& path);
+
 PreferenceRecord parse_preference(const nlohmann::json& line, const std::string& where);
 
 // All preferences of a .jsonl(.gz) file in order; errors and skipped lines as RecordReader's.

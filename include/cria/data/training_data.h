@@ -32,8 +32,7 @@ class TrainingData {
   virtual std::vector<int64_t> cursor() const = 0;
   // Continues where cursor() was taken; a cursor of other sources is an input Error.
   virtual void seek(std::span<const int64_t> cursor) = 0;
-  // How many rows that many epochs give. An epoch is as many tokens (pretraining) or examples
-  // (fine-tuning) as all sources hold together, whatever share of it each source gets.
+  // How many rows that many epochs give (DataOptions::epoch).
   virtual int64_t rows_in_epochs(double epochs) const = 0;
   // One line per source: examples, tokens, epochs so far, dropped, truncated, skipped.
   virtual std::string report() const = 0;
@@ -46,6 +45,10 @@ struct DataOptions {
   bool packing = true;             // fine-tuning; pretraining always packs
   std::string over_long = "drop";  // or truncate; fine-tuning
   bool skip_bad_lines = false;
+  // How long the mixture runs in one epoch, in tokens (pretraining), examples or pairs. total: as
+  // many as all files hold together, whatever the share of each. first_exhausted, all_exhausted:
+  // until, at its share, the first or the last file has been gone through once.
+  std::string epoch = "total";
   uint64_t seed = 0;
   Targets targets = Targets::all;
   std::optional<std::string> separator;  // plain prompt/completion form instead of the chat format
