@@ -13,7 +13,7 @@ namespace {
 
 class ConversationTest : public ::testing::Test {
  protected:
-  const Tokenizer tokenizer{source_path("tests/golden/tokenizer.model")};
+  const Tokenizer tokenizer{testing::source_path("tests/golden/tokenizer.model")};
   Conversation conversation{tokenizer};
 
   // An answer as the chat format has it: its text with a space at the end, then eos.

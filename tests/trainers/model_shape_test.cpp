@@ -11,7 +11,7 @@ namespace cria {
 namespace {
 
 std::string shape_file(const std::string& name) {
-  return source_path("configs/models/" + name + ".yaml");
+  return testing::source_path("configs/models/" + name + ".yaml");
 }
 
 // Parameters as published, where the shape was.
