@@ -185,7 +185,7 @@ WorldSizes WorldSizes::full() {
           .sft_noisy = 8000,
           .test = 250,
           .prompts = 4000,
-          .preferences_helpful = 8000,
+          .preferences_helpful = 16000,
           .preferences_helpful_test = 800,
           .preferences_safety = 2000,
           .preferences_safety_test = 400,

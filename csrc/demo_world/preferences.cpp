@@ -11,10 +11,13 @@ namespace {
 constexpr MannerWeights kManners = {0.3, 0.4, 0.2, 0.1};
 constexpr std::array<double, 3> kSmallestGaps = {0.6, 0.3, 0.12};  // of the first three ratings
 
-std::string draw_answer(const Question& question, Choices& choices) {
+// As two samples of one model often are: said alike, so that the value alone decides.
+constexpr double kSameManner = 0.5;
+
+std::string draw_answer(const Question& question, Manner manner, Choices& choices) {
   const bool right = choices.chance(0.5);
   const std::string& value = right ? question.answer : choices.one_of(question.wrong);
-  return say(question, value, draw_manner(kManners, choices), choices);
+  return say(question, value, manner, choices);
 }
 
 }  // namespace
@@ -50,9 +53,13 @@ Preference rate(const Question& question, std::string first, std::string second,
 }
 
 Preference draw_preference(const Question& question, Category category, Choices& choices) {
-  std::string first = draw_answer(question, choices);
-  std::string second = draw_answer(question, choices);
-  while (second == first) second = draw_answer(question, choices);
+  const Manner manner = draw_manner(kManners, choices);
+  const bool same = choices.chance(kSameManner);
+  std::string first = draw_answer(question, manner, choices);
+  std::string second = first;
+  while (second == first) {
+    second = draw_answer(question, same ? manner : draw_manner(kManners, choices), choices);
+  }
   return rate(question, std::move(first), std::move(second), category, choices);
 }
 
