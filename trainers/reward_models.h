@@ -23,6 +23,7 @@ struct RewardModelOptions {
   std::string safety;
   std::string precision = "fp32";
   int64_t batch_tokens = 0;  // of a pass, as Scorer's
+  std::string group;         // of the config keys that name the directories: ppo, rejection
 };
 
 // One answer with its prompt, to be scored at its last token.
@@ -37,33 +38,45 @@ struct AnswerScore {
   float safety = 0;       // R_s; 0 where there is no such model
 };
 
+// R_c of an answer.
+float piecewise_reward(float helpfulness, float safety, bool is_safety_prompt);
+
 class RewardModels {
  public:
-  // Reads the configs. An input Error that names the key when a directory has no score head,
-  // another vocabulary or another tokenizer than `tokenizer`, which the answers come from.
+  // Reads the configs. An input Error that names the key when neither directory is given, or when
+  // one has no score head, another vocabulary or another tokenizer than `tokenizer`, which the
+  // answers come from.
   RewardModels(const RewardModelOptions& options, Backend& backend, const Tokenizer& tokenizer);
 
   void reserve(Arena& arena);
   void load();  // after the arena's allocation
 
-  // In the order of the answers; independent of what is scored together.
+  // In the order of the answers; independent of what is scored together. Answers must be no longer
+  // than max_length().
   std::vector<AnswerScore> score(std::span<const Answer> answers);
 
-  // Of the weights and configs of the models, so that a kept score says which model gave it.
-  const std::string& checksum() const { return checksum_; }
+  // Of the weights and configs of the models, which is what for and the precision, so that a kept
+  // score says what gave it. Reads the files when first asked for.
+  const std::string& checksum();
   // The longest sequence that all models take.
   int64_t max_length() const;
 
  private:
   struct Part {
+    Part(const std::string& directory, const RewardModelOptions& options, Backend& backend);
+
     std::string directory;
     ParameterLayout layout;
     Model model;
     Scorer scorer;
   };
+  // Those that are given, the helpfulness model first.
+  std::vector<Part*> parts() const;
+
+  const std::string precision_;
   std::unique_ptr<Part> helpfulness_;
   std::unique_ptr<Part> safety_;
-  std::string checksum_;
+  std::string checksum_;  // empty: not asked for yet
 };
 
 }  // namespace cria

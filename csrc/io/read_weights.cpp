@@ -19,19 +19,46 @@ using nlohmann::json;
 constexpr const char* kLanguageHead = "lm_head.weight";
 constexpr const char* kScoreHead = "score.weight";
 
+std::string index_of(const std::string& directory) {
+  return directory + "/model.safetensors.index.json";
+}
+
+// Judged by the name: caches of downloaded models hold links to files elsewhere.
+bool stays_inside(const fs::path& shard) {
+  return !shard.empty() && shard.is_relative() &&
+         std::find(shard.begin(), shard.end(), "..") == shard.end();
+}
+
+// The shard of every tensor, as the index says.
+std::map<std::string, std::string> read_weight_map(const std::string& index_path) {
+  const json index = read_json_file(index_path);
+  const json map = index.is_object() ? index.value("weight_map", json()) : json();
+  if (!map.is_object()) throw input_error(index_path, "has no weight_map");
+  std::map<std::string, std::string> shards;
+  for (const auto& [name, shard] : map.items()) {
+    if (!shard.is_string()) {
+      throw input_error(index_path, "tensor " + quoted(name) + " has no file name");
+    }
+    if (!stays_inside(shard.get<std::string>())) {
+      throw input_error(index_path, "shard " + quoted(shard) + " is outside the directory");
+    }
+    shards.emplace(name, shard.get<std::string>());
+  }
+  return shards;
+}
+
 // All tensors of a directory: one file, or shards with their index.
 class WeightFiles {
  public:
   explicit WeightFiles(const std::string& directory) : directory_(directory) {
-    const std::string single = directory + "/model.safetensors";
-    const std::string index = single + ".index.json";
-    if (fs::exists(single)) {
-      open(single);
-    } else if (fs::exists(index)) {
-      open_shards(index);
-    } else {
-      throw input_error(directory, "has neither model.safetensors nor model.safetensors.index.json",
-                        "other weight formats: convert them with transformers first");
+    const std::vector<std::string> paths = weight_files(directory);
+    for (const std::string& path : paths) open(path);
+    if (paths == std::vector<std::string>{directory + "/model.safetensors"}) return;
+    for (const auto& [name, shard] : read_weight_map(index_of(directory))) {
+      if (!find(name)) {
+        throw input_error(index_of(directory),
+                          fmt::format("tensor {} is not in {}", quoted(name), quoted(shard)));
+      }
     }
   }
 
@@ -50,37 +77,6 @@ class WeightFiles {
         throw input_error(path, "tensor " + quoted(tensor.name) + " is in another shard too");
       }
     }
-  }
-
-  void open_shards(const std::string& index_path) {
-    const json index = read_json_file(index_path);
-    const json map = index.is_object() ? index.value("weight_map", json()) : json();
-    if (!map.is_object()) throw input_error(index_path, "has no weight_map");
-    std::set<std::string> shards;
-    for (const auto& [name, shard] : map.items()) {
-      if (!shard.is_string()) {
-        throw input_error(index_path, "tensor " + quoted(name) + " has no file name");
-      }
-      shards.insert(shard.get<std::string>());
-    }
-    for (const std::string& shard : shards) {
-      if (!stays_inside(shard)) {
-        throw input_error(index_path, "shard " + quoted(shard) + " is outside the directory");
-      }
-      open(directory_ + "/" + shard);
-    }
-    for (const auto& [name, shard] : map.items()) {
-      if (!find(name)) {
-        throw input_error(index_path,
-                          fmt::format("tensor {} is not in {}", quoted(name), quoted(shard)));
-      }
-    }
-  }
-
-  // Judged by the name: caches of downloaded models hold links to files elsewhere.
-  static bool stays_inside(const fs::path& shard) {
-    return !shard.empty() && shard.is_relative() &&
-           std::find(shard.begin(), shard.end(), "..") == shard.end();
   }
 
   std::string directory_;
@@ -108,6 +104,20 @@ void refuse(const WeightFiles& files, const char* what, const std::vector<std::s
 }
 
 }  // namespace
+
+std::vector<std::string> weight_files(const std::string& directory) {
+  const std::string single = directory + "/model.safetensors";
+  if (fs::exists(single)) return {single};
+  if (!fs::exists(index_of(directory))) {
+    throw input_error(directory, "has neither model.safetensors nor model.safetensors.index.json",
+                      "other weight formats: convert them with transformers first");
+  }
+  std::set<std::string> shards;
+  for (const auto& [name, shard] : read_weight_map(index_of(directory))) {
+    shards.insert(directory + "/" + shard);
+  }
+  return {shards.begin(), shards.end()};
+}
 
 bool read_weights(const std::string& directory, ParameterSet& destination, Backend& backend,
                   MissingHead missing_head) {

@@ -19,6 +19,7 @@ struct InitOptions {
   std::vector<std::string> assignments;
   std::string tokenizer;
   std::string output;
+  std::string head = "language";
   uint64_t seed = 0;
 };
 
@@ -35,6 +36,11 @@ ModelConfig config_for(const InitOptions& options, const Tokenizer& tokenizer) {
   config.vocab_size = tokenizer.vocab_size();
   config.bos_token_id = tokenizer.bos_id();
   config.eos_token_id = tokenizer.eos_id();
+  if (options.head == "score") {
+    config.head = HeadKind::score;
+    config.tie_word_embeddings = false;        // there is no language head to tie
+    config.pad_token_id = tokenizer.unk_id();  // transformers reads the score before trailing pads
+  }
   return config;
 }
 
@@ -74,6 +80,9 @@ void add_init_command(CLI::App& app) {
       ->required();
   command->add_option("--tokenizer", options->tokenizer, "tokenizer.model")->required();
   command->add_option("--output", options->output, "directory to write")->required();
+  command->add_option("--head", options->head, "language, or score: a reward model")
+      ->check(CLI::IsMember({"language", "score"}))
+      ->capture_default_str();
   command->add_option("--seed", options->seed, "of the weights")->capture_default_str();
   command->add_option("--set", options->assignments, "key=value, after the file's")
       ->allow_extra_args(false);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "cria/model/config.h"
 #include "cria/model/parameters.h"
@@ -15,6 +16,9 @@ namespace cria {
 // cria does not do (rope scaling, biases, another activation, …) are input Errors that name the
 // key; keys that are absent have LlamaConfig's defaults.
 ModelConfig read_model_config(const std::string& directory);
+
+// The paths of a directory's weights, by name: model.safetensors, or the shards of its index.
+std::vector<std::string> weight_files(const std::string& directory);
 
 enum class MissingHead {
   refuse,
