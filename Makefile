@@ -11,7 +11,7 @@ TEST_JOBS ?= 1
 # What the build and the tests need, as Debian packages.
 PACKAGES := g++ cmake ninja-build ccache mold pkg-config \
   libdnnl-dev libsentencepiece-dev nlohmann-json3-dev libyaml-cpp-dev libcli11-dev libspdlog-dev libfmt-dev libopenmpi-dev openmpi-bin \
-  libedit-dev zlib1g-dev libssl-dev libprotobuf-dev protobuf-compiler libboost-dev libboost-context-dev libgtest-dev libbenchmark-dev
+  libedit-dev zlib1g-dev libssl-dev libprotobuf-dev protobuf-compiler libboost-dev libboost-context-dev libgtest-dev libbenchmark-dev gnuplot-nox
 LINT_PACKAGES := clang-format clang-tidy libomp-dev
 FUZZ_PACKAGES := clang libclang-rt-14-dev
 

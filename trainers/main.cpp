@@ -46,6 +46,7 @@ int main(int argc, char** argv) {
   add_init_command(app);
   add_pretrain_command(app);
   add_sft_command(app);
+  add_rejection_command(app);
   add_generate_command(app);
   add_chat_command(app);
   add_score_command(app);

@@ -1,5 +1,7 @@
 #include "trainers/pretrained_model.h"
 
+#include <filesystem>
+
 #include "cria/io/hugging_face.h"
 
 namespace cria {
@@ -29,6 +31,23 @@ void PretrainedModel::load() {
   model_.prepare();
   read_weights(directory_, model_.weights, *backend_);
   model_.weights_changed();
+}
+
+void require_tokenizer(const std::string& directory, const ModelConfig& config,
+                       const Tokenizer& tokenizer, const std::string& key) {
+  const std::string own = directory + "/tokenizer.model";
+  const bool has_own = std::filesystem::exists(own);
+  const char* remedy = "ids must mean the same to both: use models of one family";
+  if (config.vocab_size < tokenizer.vocab_size() ||
+      (!has_own && config.vocab_size != tokenizer.vocab_size())) {
+    throw input_error(key,
+                      fmt::format("{} has a vocabulary of {}, the tokenizer in use one of {}",
+                                  directory, config.vocab_size, tokenizer.vocab_size()),
+                      remedy);
+  }
+  if (has_own && Tokenizer(own).model_bytes() != tokenizer.model_bytes()) {
+    throw input_error(key, own + " is not the tokenizer in use", remedy);
+  }
 }
 
 }  // namespace cria

@@ -45,4 +45,9 @@ class PretrainedModel {
 
 DType dtype_of_precision(const std::string& precision);  // fp32 or bf16
 
+// Ids mean the same to the model in `directory` as to `tokenizer`, or it is an input Error that
+// names `key`: its tokenizer.model is that one, or where it has none the vocabularies are as large.
+void require_tokenizer(const std::string& directory, const ModelConfig& config,
+                       const Tokenizer& tokenizer, const std::string& key);
+
 }  // namespace cria

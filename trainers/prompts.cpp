@@ -32,7 +32,7 @@ Prompt string_prompt(const std::string& text, const PromptOptions& options,
   if (options.chat) return chat_prompt({{"user", text}}, options, tokenizer, where);
   return {.given = {},
           .shown = text,
-          .ids = encode_prompt(tokenizer, text),
+          .ids = encode_prompt(tokenizer, text, options.separator),
           .is_chat = false,
           .where = where};
 }
@@ -45,6 +45,11 @@ Prompt ids_prompt(const json& line, const Tokenizer& tokenizer, const std::strin
           .ids = example.ids,
           .is_chat = false,
           .where = where};
+}
+
+bool is_safety_line(const json& line) {
+  const auto found = line.find("category");
+  return found != line.end() && *found == "safety";
 }
 
 Prompt parse_prompt(const json& line, const PromptOptions& options, const Tokenizer& tokenizer,
@@ -72,6 +77,7 @@ Prompt parse_prompt(const json& line, const PromptOptions& options, const Tokeni
                                            field, found->type_name()));
     }
     prompt.given = *found;
+    prompt.is_safety = is_safety_line(line);
     return prompt;
   }
   throw input_error(where, "no prompt in the line",

@@ -14,6 +14,7 @@ namespace cria {
 struct PromptOptions {
   bool chat = false;   // a string is a user's message, in the chat format; else a text to continue
   std::string system;  // system message of chats that have none; empty: none
+  std::string separator;  // after a text to continue
   bool skip_bad_lines = false;
 };
 
@@ -22,6 +23,7 @@ struct Prompt {
   std::string shown;         // the last user message, or the text
   std::vector<int32_t> ids;  // ready to be continued
   bool is_chat = false;
+  bool is_safety = false;  // the line's "category" is "safety"
   std::string where;
   uint32_t number = 0;  // in its file, from 0; bad lines count
 };
@@ -31,8 +33,8 @@ Prompt text_prompt(const std::string& text, const PromptOptions& options,
 
 // Lines with "prompt" or "messages" (message lists; an answer at the end is left out), "prompt",
 // "question", "instruction" (with "input"?) or "text" (strings; Anthropic's dialogues are chats),
-// or "input_ids". Other fields are left alone. A bad line is an input Error that names it, or is
-// left out and counted; so is one that `check` throws at.
+// or "input_ids"; a "category" of "safety" is noted. Other fields are left alone. A bad line is an
+// input Error that names it, or is left out and counted; so is one that `check` throws at.
 struct PromptFile {
   std::vector<Prompt> prompts;
   int64_t skipped = 0;

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <limits>
 
 #include "cria/io/checksum.h"
@@ -23,27 +22,7 @@ void check_directory(const std::string& directory, const std::string& key,
     throw input_error(key, directory + " has no score head",
                       "give a reward model (LlamaForSequenceClassification)");
   }
-  const char* remedy = "answers must mean the same ids to both: use models of one family";
-  const std::string own_tokenizer = directory + "/tokenizer.model";
-  if (!std::filesystem::exists(own_tokenizer)) {
-    if (config.vocab_size == tokenizer.vocab_size()) return;
-    throw input_error(key,
-                      fmt::format("{} has a vocabulary of {} and no tokenizer.model, the answers "
-                                  "come from a tokenizer of {}",
-                                  directory, config.vocab_size, tokenizer.vocab_size()),
-                      remedy);
-  }
-  if (config.vocab_size < tokenizer.vocab_size()) {
-    throw input_error(key,
-                      fmt::format("{} has a vocabulary of {}, the answers' tokenizer one of {}",
-                                  directory, config.vocab_size, tokenizer.vocab_size()),
-                      remedy);
-  }
-  const Tokenizer own(own_tokenizer);
-  if (own.model_bytes() != tokenizer.model_bytes()) {
-    throw input_error(key, own_tokenizer + " is not the tokenizer that the answers come from",
-                      remedy);
-  }
+  require_tokenizer(directory, config, tokenizer, key);
 }
 
 }  // namespace

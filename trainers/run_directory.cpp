@@ -1,6 +1,5 @@
 #include "trainers/run_directory.h"
 
-#include <csignal>
 #include <filesystem>
 
 #include <spdlog/spdlog.h>
@@ -79,13 +78,6 @@ void RunDirectory::say(std::string_view line) const {
 void RunDirectory::record(int64_t step, const Figures& figures) {
   if (metrics_) metrics_->write(step, figures);
   if (events_) events_->write(step, figures);
-}
-
-int RunDirectory::agreed_stop_signal() {
-  double signals[] = {static_cast<double>(stop_signal())};
-  communicator_.all_reduce_sum(std::span<double>(signals));
-  if (!(signals[0] > 0)) return 0;
-  return stop_signal() != 0 ? stop_signal() : SIGTERM;
 }
 
 void RunDirectory::save(int64_t step, const std::vector<CheckpointModel>& models,

@@ -19,6 +19,7 @@
 #include "cria/report/progress.h"
 #include "cria/text/tokenizer.h"
 
+#include "trainers/signals.h"
 #include "trainers/train_config.h"
 
 namespace cria {
@@ -55,7 +56,7 @@ class RunDirectory {
   void record(int64_t step, const Figures& figures);
 
   // The signal that stops the run, 0 for none: one that any rank got.
-  int agreed_stop_signal();
+  int agreed_stop_signal() { return cria::agreed_stop_signal(communicator_); }
 
   // `state` gets the resolved config added.
   void save(int64_t step, const std::vector<CheckpointModel>& models, nlohmann::json state);

@@ -29,4 +29,11 @@ void install_stop_signals() {
 
 int stop_signal() { return received; }
 
+int agreed_stop_signal(Communicator& communicator) {
+  double signals[] = {static_cast<double>(stop_signal())};
+  communicator.all_reduce_sum(std::span<double>(signals));
+  if (!(signals[0] > 0)) return 0;
+  return stop_signal() != 0 ? stop_signal() : SIGTERM;
+}
+
 }  // namespace cria

@@ -4,6 +4,8 @@
 // --signal=USR1@300).
 #pragma once
 
+#include "cria/dist/communicator.h"
+
 namespace cria {
 
 // From now on these signals are noted instead of ending the process.
@@ -11,5 +13,8 @@ void install_stop_signals();
 
 // The signal that came, or 0.
 int stop_signal();
+
+// The same on all ranks: a signal that any of them got. Collective.
+int agreed_stop_signal(Communicator& communicator);
 
 }  // namespace cria

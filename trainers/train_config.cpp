@@ -7,13 +7,15 @@
 
 namespace cria {
 
-void declare(ConfigSchema& schema, TrainConfig& c) {
+void declare(ConfigSchema& schema, TrainConfig& c, TrainingFiles training_files) {
   schema.key("model.path", c.model.path, "Hugging Face directory to start from").required();
   schema.key("tokenizer.path", c.tokenizer.path, "SentencePiece model; empty: the model's own");
 
-  schema.key("data.train", c.data.train, "files to train on, with their shares of the mixture")
-      .required()
-      .at_least(0);
+  if (training_files == TrainingFiles::given) {
+    schema.key("data.train", c.data.train, "files to train on, with their shares of the mixture")
+        .required()
+        .at_least(0);
+  }
   schema.key("data.eval", c.data.eval, "files to evaluate on");
   schema.key("data.shuffle", c.data.shuffle, "another order in each epoch");
   schema.key("data.max_length", c.data.max_length, "tokens a row").at_least(2);

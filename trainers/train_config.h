@@ -72,8 +72,11 @@ struct TrainConfig {
   } logging;
 };
 
-// Registers every key with its meaning and bounds.
-void declare(ConfigSchema& schema, TrainConfig& config);
+// Registers every key with its meaning and bounds; without data.train for a trainer that makes its
+// training data itself.
+enum class TrainingFiles { given, made };
+void declare(ConfigSchema& schema, TrainConfig& config,
+             TrainingFiles training_files = TrainingFiles::given);
 
 // What the keys mean together. Throws an input Error for combinations that cannot be.
 void validate(const TrainConfig& config, const ModelConfig& model);

@@ -16,6 +16,8 @@ class TrainerSetup {
 
   const ModelConfig& model_config() const { return model_config_; }
   const Tokenizer& tokenizer() const { return tokenizer_; }
+  Communicator& communicator() { return *communicator_; }
+  Backend& backend() { return *backend_; }
 
   // Plans the memory, prints the plan and trains. Returns the exit code.
   int run(const std::string& resolved_config, Objective& objective, TrainingData& data,

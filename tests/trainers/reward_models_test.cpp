@@ -182,7 +182,7 @@ TEST_F(RewardModelsTest, RefusesWhatCannotScoreTheseAnswers) {
   std::string bytes = read_file(other + "/tokenizer.model");
   bytes.replace(bytes.find("\xe2\x96\x81the"), 6, "\xe2\x96\x81teh");  // another piece
   write_tokenizer(other, bytes);
-  expect_refused({.safety = other}, {"safety", "tokenizer.model is not the tokenizer"});
+  expect_refused({.safety = other}, {"safety", "is not the tokenizer in use"});
   EXPECT_NO_THROW(
       RewardModels({.helpfulness = write("bare", config(), 1, false)}, *backend_, tokenizer_));
 }

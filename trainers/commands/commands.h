@@ -11,6 +11,7 @@ void add_tokenize_command(CLI::App& app);
 void add_init_command(CLI::App& app);
 void add_pretrain_command(CLI::App& app);
 void add_sft_command(CLI::App& app);
+void add_rejection_command(CLI::App& app);
 void add_generate_command(CLI::App& app);
 void add_chat_command(CLI::App& app);
 void add_score_command(CLI::App& app);

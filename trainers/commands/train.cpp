@@ -1,10 +1,10 @@
 // The trainers' commands: a YAML recipe, --set and --print-config.
 #include <cstdlib>
-#include <functional>
 #include <memory>
 
 #include "trainers/commands/commands.h"
 #include "trainers/pretrain.h"
+#include "trainers/rejection.h"
 #include "trainers/sft.h"
 
 namespace cria {
@@ -17,10 +17,10 @@ struct TrainOptions {
   bool print_config = false;
 };
 
-using Trainer = std::function<int(const TrainConfig&, const std::string& resolved_config)>;
-
+// Config: TrainConfig, or one with a group of its own added.
+template <typename Config>
 void add_trainer(CLI::App& app, const std::string& name, const std::string& description,
-                 const Trainer& trainer) {
+                 int (*trainer)(const Config&, const std::string& resolved_config)) {
   CLI::App* command = app.add_subcommand(name, description);
   auto options = std::make_shared<TrainOptions>();
   command->add_option("recipe", options->recipe, "YAML file with the run's settings");
@@ -29,7 +29,7 @@ void add_trainer(CLI::App& app, const std::string& name, const std::string& desc
   command->add_flag("--print-config", options->print_config,
                     "print every key in force with its meaning, and stop");
   command->callback([options, trainer] {
-    TrainConfig config;
+    Config config;
     ConfigSchema schema;
     declare(schema, config);
     if (!options->recipe.empty()) schema.read_file(options->recipe);
@@ -52,6 +52,11 @@ void add_pretrain_command(CLI::App& app) {
 
 void add_sft_command(CLI::App& app) {
   add_trainer(app, "sft", "fine-tune on prompts and answers", sft);
+}
+
+void add_rejection_command(CLI::App& app) {
+  add_trainer(app, "rejection", "sample answers, and fine-tune on those that reward models prefer",
+              rejection);
 }
 
 }  // namespace cria

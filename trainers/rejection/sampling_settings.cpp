@@ -1,0 +1,63 @@
+#include "trainers/rejection/sampling_settings.h"
+
+#include <filesystem>
+
+#include "cria/io/atomic_directory.h"
+#include "cria/io/checksum.h"
+#include "cria/io/file.h"
+
+namespace cria {
+
+using nlohmann::ordered_json;
+
+ordered_json sampling_settings(const RejectionConfig& config, const std::string& generator_checksum,
+                               const std::string& reward_model_checksum,
+                               const std::string& tokenizer_model) {
+  const auto& r = config.rejection;
+  ordered_json prompts = ordered_json::array();
+  for (const std::string& path : r.prompts) prompts.push_back(sha256(read_file(path)));
+  ordered_json settings;
+  settings["rejection.generator"] = generator_checksum;
+  settings["rejection.helpfulness and rejection.safety"] = reward_model_checksum;
+  settings["tokenizer.path"] = sha256(tokenizer_model);
+  settings["rejection.prompts"] = prompts;
+  settings["rejection.iteration"] = r.iteration;
+  settings["rejection.num_samples"] = r.num_samples;
+  settings["rejection.temperatures"] = r.temperatures;
+  settings["rejection.top_k_tokens"] = r.top_k_tokens;
+  settings["rejection.top_p"] = r.top_p;
+  settings["rejection.max_new_tokens"] = r.max_new_tokens;
+  settings["rejection.slots"] = r.slots;
+  settings["rejection.batch_tokens"] = r.batch_tokens;
+  settings["data.max_length"] = config.data.max_length;
+  settings["data.separator"] = config.data.separator;
+  settings["data.skip_bad_lines"] = config.data.skip_bad_lines;
+  settings["training.precision"] = config.training.precision;
+  settings["training.seed"] = config.training.seed;
+  return settings;
+}
+
+void keep_sampling_settings(const ordered_json& settings, const std::string& path,
+                            const std::string& pool) {
+  if (!std::filesystem::exists(pool)) {
+    write_file_atomically(path, settings.dump(2) + "\n");
+    return;
+  }
+  const ordered_json kept = std::filesystem::exists(path)
+                                ? ordered_json::parse(read_file(path), nullptr, false)
+                                : ordered_json();
+  if (!kept.is_object()) {
+    throw input_error(pool, "is there, but not the settings that it was sampled with: " + path,
+                      "choose another training.output_dir");
+  }
+  for (const auto& [key, value] : settings.items()) {
+    if (kept.contains(key) && kept[key] == value) continue;
+    throw input_error(
+        key,
+        fmt::format("{} was sampled with {}, this run has {}", pool,
+                    kept.contains(key) ? kept[key].dump() : "no such key", value.dump()),
+        "use the same, or another training.output_dir for new samples");
+  }
+}
+
+}  // namespace cria

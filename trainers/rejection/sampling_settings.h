@@ -1,0 +1,22 @@
+// Guards a pool against being continued with other samples or scores.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "trainers/rejection/rejection_config.h"
+
+namespace cria {
+
+// All that the bits of a pool depend on, by key; files and models by their checksums.
+nlohmann::ordered_json sampling_settings(const RejectionConfig& config,
+                                         const std::string& generator_checksum,
+                                         const std::string& reward_model_checksum,
+                                         const std::string& tokenizer_model);
+
+// Writes them beside a new pool. Beside one that is there, an input Error names the first that
+// differs.
+void keep_sampling_settings(const nlohmann::ordered_json& settings, const std::string& path,
+                            const std::string& pool);
+
+}  // namespace cria
