@@ -6,6 +6,7 @@
 #include "cria/io/file.h"
 
 #include "expect_error.h"
+#include "support/places.h"
 #include "temporary_directory.h"
 
 namespace cria {
@@ -25,7 +26,7 @@ TEST(Checksum, IsSha256) {
 }
 
 std::string golden_model(const std::string& name) {
-  return CRIA_SOURCE_DIR "/tests/golden/models/" + name;
+  return testing::source_path("tests/golden/models/" + name);
 }
 
 TEST(Checksum, OfAModelSeesItsConfigAndEveryByteOfItsWeights) {

@@ -84,13 +84,10 @@ TEST_F(CommandRejection, ASignalKeepsWholePromptsAndTheSameCommandGoesOn) {
 
 TEST_F(CommandRejection, AnyRankCountGivesTheSamePool) {
   run_whole();
-  for (const char* ranks : {"1", "2"}) {
-    const std::string run = std::string("ranks") + ranks;
+  for (const int ranks : {1, 2}) {
+    const std::string run = "ranks" + std::to_string(ranks);
     const ProcessResult result =
-        Process({"mpirun", "--allow-run-as-root", "--oversubscribe", "-n", ranks, "--mca",
-                 "mpi_yield_when_idle", "1", "-x", "OMP_NUM_THREADS=1"},
-                command(run, {"training.max_steps=1"}))
-            .wait();
+        Process(mpirun(ranks), command(run, {"training.max_steps=1"})).wait();
     ASSERT_EQ(result.exit_code, 0) << result.output << result.errors;
     for (const char* file : {"pool.jsonl", "selected.jsonl"}) {
       EXPECT_EQ(read_bytes(path(run + "/" + file)), read_bytes(path(std::string("whole/") + file)))

@@ -9,12 +9,11 @@
 #include "cria/io/hugging_face.h"
 
 #include "io/expect_error.h"
+#include "support/places.h"
 #include "support/temporary_directory.h"
 
 namespace cria {
 namespace {
-
-const std::string kTokenizer = CRIA_SOURCE_DIR "/tests/golden/tokenizer.model";
 
 TEST(PiecewiseReward, TakesSafetyBelowFifteenPercent) {
   const auto sigma = [](double s) { return 1 / (1 + std::exp(-s)); };
@@ -39,7 +38,9 @@ TEST(PiecewiseReward, TakesSafetyBelowFifteenPercent) {
 
 class RewardModelsTest : public ::testing::Test {
  protected:
-  RewardModelsTest() : backend_(make_backend("cpu")), tokenizer_(kTokenizer) {}
+  RewardModelsTest()
+      : backend_(make_backend("cpu")),
+        tokenizer_(testing::source_path("tests/golden/tokenizer.model")) {}
 
   ModelConfig config(HeadKind head = HeadKind::score) const {
     return {.vocab_size = tokenizer_.vocab_size(),
@@ -176,7 +177,7 @@ TEST_F(RewardModelsTest, RefusesWhatCannotScoreTheseAnswers) {
   small.vocab_size = 100;
   expect_refused({.helpfulness = write("small", small, 1), .group = "rejection"},
                  {"rejection.helpfulness", "vocabulary of 100"});
-  expect_refused({.helpfulness = CRIA_SOURCE_DIR "/tests/golden/models/reward"},
+  expect_refused({.helpfulness = testing::source_path("tests/golden/models/reward")},
                  {"helpfulness", "vocabulary of 320"});  // has no tokenizer
   const std::string other = write("other", config(), 1);
   std::string bytes = read_file(other + "/tokenizer.model");
