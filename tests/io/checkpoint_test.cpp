@@ -44,7 +44,7 @@ struct Trained {
   SmallSet weights, first, second;
 };
 
-class CheckpointTest : public testing::Test {
+class CheckpointTest : public ::testing::Test {
  protected:
   void save(int64_t step, int keep = 0) {
     save_checkpoint(output_.path(), step, keep,
@@ -65,7 +65,7 @@ class CheckpointTest : public testing::Test {
 
   TemporaryDirectory output_;
   std::unique_ptr<Backend> backend_ = make_backend("cpu");
-  std::string tokenizer_ = read_file(source_path("tests/golden/tokenizer.model"));
+  std::string tokenizer_ = read_file(testing::source_path("tests/golden/tokenizer.model"));
   Trained trained_{small_config()};
 };
 

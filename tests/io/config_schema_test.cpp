@@ -29,7 +29,7 @@ struct Options {
   bool operator==(const Options&) const = default;
 };
 
-class ConfigSchemaTest : public testing::Test {
+class ConfigSchemaTest : public ::testing::Test {
  protected:
   static void register_keys(ConfigSchema& schema, Options& o) {
     schema.key("model.path", o.path, "the model's directory").required();

@@ -17,7 +17,7 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-class HuggingFaceTest : public testing::Test {
+class HuggingFaceTest : public ::testing::Test {
  protected:
   void write(const SmallSet& source, DType storage = DType::f32,
              size_t max_shard_bytes = kMaxShardBytes) {
@@ -249,7 +249,7 @@ TEST_F(HuggingFaceTest, ShardIndexIsNotTrusted) {
 }
 
 TEST_F(HuggingFaceTest, WritesTheTokenizersFiles) {
-  const std::string model = read_file(source_path("tests/golden/tokenizer.model"));
+  const std::string model = read_file(testing::source_path("tests/golden/tokenizer.model"));
   write_tokenizer(directory_.path(), model);
   EXPECT_EQ(read_file(directory_ / "tokenizer.model"), model);
   const json config = json::parse(read_file(directory_ / "tokenizer_config.json"));
@@ -264,7 +264,7 @@ TEST_F(HuggingFaceTest, WritesTheTokenizersFiles) {
 }
 
 TEST_F(HuggingFaceTest, TokenizersOfAnotherKindAreRefused) {
-  const std::string model = read_file(source_path("tests/golden/tokenizer.model"));
+  const std::string model = read_file(testing::source_path("tests/golden/tokenizer.model"));
   const auto refuse = [&](const std::string& bytes, const std::string& word) {
     expect_input_error({"tokenizer.model", word},
                        [&] { write_tokenizer(directory_.path(), bytes); });

@@ -12,7 +12,7 @@ namespace {
 
 using nlohmann::json;
 
-class ModelConfigTest : public testing::Test {
+class ModelConfigTest : public ::testing::Test {
  protected:
   ModelConfig read(const json& config) { return read_text(config.dump()); }
 
