@@ -80,6 +80,7 @@ golden: setup ## make the golden fixtures again, with PyTorch and transformers f
 	@CRIA_WRITTEN_DIR=build/written $(BUILD)/test_io --gtest_filter='GoldenWritten.*'
 	@build/venv-golden/bin/python tests/golden/check_written.py build/written
 	@build/venv-golden/bin/python tests/golden/check_events.py $(BUILD)/cria
+	@build/venv-golden/bin/python tests/golden/check_reward.py $(BUILD)/cria
 
 SOURCES = $(shell git ls-files '*.cpp' '*.h' '*.cu' '*.cuh')
 

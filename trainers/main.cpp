@@ -46,6 +46,9 @@ int main(int argc, char** argv) {
   add_init_command(app);
   add_pretrain_command(app);
   add_sft_command(app);
+  add_reward_command(app);
+  add_reward_scaling_command(app);
+  add_dpo_command(app);
   add_rejection_command(app);
   add_generate_command(app);
   add_chat_command(app);

@@ -2,6 +2,7 @@
 // train loop does the rest.
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "cria/data/training_data.h"
@@ -29,6 +30,9 @@ class Objective {
   virtual void pass(Learner& learner, const MicroBatch& micro) = 0;
   // Figures over all ranks.
   virtual Figures end(Communicator& communicator) = 0;
+  // After the end() of an evaluation; `is_last`: of the run. May leave more in the run's directory;
+  // returns further figures to record with those of end().
+  virtual Figures evaluated(RunDirectory& /*directory*/, bool /*is_last*/) { return {}; }
 };
 
 }  // namespace cria

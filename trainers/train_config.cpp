@@ -43,7 +43,8 @@ void declare(ConfigSchema& schema, TrainConfig& c, TrainingFiles training_files)
       .at_least(1);
   schema
       .key("training.micro_batch_tokens", c.training.micro_batch_tokens,
-           "most tokens in one forward and backward pass of a rank; 0: data.max_length")
+           "most tokens in one forward and backward pass of a rank; 0: data.max_length, of a pair "
+           "twice")
       .at_least(0);
   schema.key("training.seed", c.training.seed, "seed of everything random");
   schema.choice("training.precision", c.training.precision, {"fp32", "bf16"},
@@ -56,7 +57,9 @@ void declare(ConfigSchema& schema, TrainConfig& c, TrainingFiles training_files)
                 "activations made again in backward to save memory");
   schema.choice("training.device", c.training.device, {"auto", "cpu", "cuda", "emulated"},
                 "where to compute");
-  schema.key("training.eval_steps", c.training.eval_steps, "evaluate every so many steps; 0: never")
+  schema
+      .key("training.eval_steps", c.training.eval_steps,
+           "evaluate every so many steps, and at the end; 0: only at the end")
       .at_least(0);
   schema
       .key("training.stop_at_step", c.training.stop_at_step,
@@ -115,7 +118,7 @@ void declare(ConfigSchema& schema, TrainConfig& c, TrainingFiles training_files)
              "event files for TensorBoard in output_dir/tensorboard");
 }
 
-void validate(const TrainConfig& config, const ModelConfig& model) {
+void validate(const TrainConfig& config, const ModelConfig& model, int sequences_of_a_group) {
   const auto& training = config.training;
   if (training.max_steps.has_value() == training.num_train_epochs.has_value()) {
     throw input_error("training.max_steps",
@@ -136,11 +139,19 @@ void validate(const TrainConfig& config, const ModelConfig& model) {
                       fmt::format("{} is more than the model's max_position_embeddings {}",
                                   config.data.max_length, model.max_position_embeddings));
   }
-  if (training.micro_batch_tokens != 0 && training.micro_batch_tokens < config.data.max_length) {
-    throw input_error("training.micro_batch_tokens",
-                      fmt::format("{} is less than data.max_length {}", training.micro_batch_tokens,
-                                  config.data.max_length),
-                      "one row must fit: raise it or lower data.max_length");
+  const int64_t group_tokens = sequences_of_a_group * config.data.max_length;
+  if (training.micro_batch_tokens != 0 && training.micro_batch_tokens < group_tokens) {
+    throw input_error(
+        "training.micro_batch_tokens",
+        sequences_of_a_group == 1
+            ? fmt::format("{} is less than data.max_length {}", training.micro_batch_tokens,
+                          config.data.max_length)
+            : fmt::format("{} is less than {} sequences of data.max_length {}",
+                          training.micro_batch_tokens, sequences_of_a_group,
+                          config.data.max_length),
+        sequences_of_a_group == 1
+            ? "one row must fit: raise it or lower data.max_length"
+            : "chosen and rejected answer share a pass: raise it or lower data.max_length");
   }
   if (training.precision == "fp32" && training.gradient_dtype == "bf16") {
     throw input_error("training.gradient_dtype", "bf16 gradients need training.precision: bf16");
@@ -176,8 +187,9 @@ OptimizerOptions optimizer_options(const TrainConfig& config) {
           .seed = config.training.seed};
 }
 
-PassPlan pass_plan(const TrainConfig& config) {
-  return {.max_tokens = std::max(config.training.micro_batch_tokens, config.data.max_length),
+PassPlan pass_plan(const TrainConfig& config, int sequences_of_a_group) {
+  return {.max_tokens = std::max(config.training.micro_batch_tokens,
+                                 sequences_of_a_group * config.data.max_length),
           .training = true,
           .recompute = config.training.recompute == "block" ? Recompute::block : Recompute::none};
 }

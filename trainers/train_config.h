@@ -37,7 +37,7 @@ struct TrainConfig {
     std::optional<int64_t> max_steps;
     std::optional<double> num_train_epochs;
     int64_t train_batch_size = 0;
-    int64_t micro_batch_tokens = 0;  // 0: as many as one row
+    int64_t micro_batch_tokens = 0;  // 0: as many as one group needs
     uint64_t seed = 0;
     std::string precision = "fp32";
     std::string gradient_dtype = "fp32";
@@ -79,10 +79,11 @@ void declare(ConfigSchema& schema, TrainConfig& config,
              TrainingFiles training_files = TrainingFiles::given);
 
 // What the keys mean together. Throws an input Error for combinations that cannot be.
-void validate(const TrainConfig& config, const ModelConfig& model);
+// `sequences_of_a_group`: how many of up to data.max_length tokens must share a pass.
+void validate(const TrainConfig& config, const ModelConfig& model, int sequences_of_a_group);
 DataOptions data_options(const TrainConfig& config);
 OptimizerOptions optimizer_options(const TrainConfig& config);
-PassPlan pass_plan(const TrainConfig& config);
+PassPlan pass_plan(const TrainConfig& config, int sequences_of_a_group);
 Schedule schedule(const TrainConfig& config, int64_t total_steps);
 int64_t total_steps(const TrainConfig& config, const TrainingData& data);
 

@@ -31,7 +31,7 @@ class TrainLoop {
     int signal = 0;
     while (step_ < last_step && signal == 0) {
       train_step();
-      if (is_due(config_.training.eval_steps)) evaluate();
+      if (is_due(config_.training.eval_steps) || step_ == total_steps_) evaluate();
       signal = directory_.agreed_stop_signal();
       if (is_due(config_.checkpoint.save_steps) || step_ == last_step || signal != 0) save();
     }
@@ -129,6 +129,7 @@ class TrainLoop {
   }
 
   void evaluate() {
+    if (run_.evaluation_rows.empty()) return;
     const std::vector<Group> groups = run_.objective.groups(run_.evaluation_rows);
     Figures figures;
     std::string line = fmt::format("step {}/{}", step_, total_steps_);
@@ -136,9 +137,12 @@ class TrainLoop {
       figures.emplace_back("eval_" + name, value);
       line += fmt::format("  eval_{} {:.4f}", name, value);
     }
+    directory_.say(line);
+    for (const auto& [name, value] : run_.objective.evaluated(directory_, step_ == total_steps_)) {
+      figures.emplace_back("eval_" + name, value);
+    }
     logged_at_ = Clock::now();  // the time of an evaluation is not the training's
     tokens_since_log_ = 0;
-    directory_.say(line);
     directory_.record(step_, figures);
   }
 

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import gradient_fixtures
 import model_fixtures
+import preference_fixtures
 import rope_fixtures
 import sft_fixture
 import tokenizer_fixtures
 from fixture_files import sha256, write_json
 
-PACKAGES = ["numpy", "protobuf", "safetensors", "sentencepiece", "tokenizers", "torch", "transformers"]
+PACKAGES = ["numpy", "protobuf", "safetensors", "sentencepiece", "tokenizers", "torch", "transformers", "trl"]
 NOT_MADE_HERE = {"manifest.json", "written_checksums.json", "requirements.txt", "README.md"}
 
 
@@ -35,7 +36,8 @@ def write_manifest(directory):
 
 def main():
     directory = Path(__file__).resolve().parent
-    for fixtures in (tokenizer_fixtures, rope_fixtures, model_fixtures, gradient_fixtures, sft_fixture):
+    for fixtures in (tokenizer_fixtures, rope_fixtures, model_fixtures, gradient_fixtures, sft_fixture,
+                     preference_fixtures):
         fixtures.make(directory)
     write_manifest(directory)
 

@@ -3,8 +3,10 @@
 #include <memory>
 
 #include "trainers/commands/commands.h"
+#include "trainers/dpo.h"
 #include "trainers/pretrain.h"
 #include "trainers/rejection.h"
+#include "trainers/reward.h"
 #include "trainers/sft.h"
 
 namespace cria {
@@ -52,6 +54,14 @@ void add_pretrain_command(CLI::App& app) {
 
 void add_sft_command(CLI::App& app) {
   add_trainer(app, "sft", "fine-tune on prompts and answers", sft);
+}
+
+void add_dpo_command(CLI::App& app) {
+  add_trainer(app, "dpo", "direct preference optimisation on pairs of answers", dpo);
+}
+
+void add_reward_command(CLI::App& app) {
+  add_trainer(app, "reward", "train a reward model on pairs of answers", reward);
 }
 
 void add_rejection_command(CLI::App& app) {
