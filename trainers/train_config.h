@@ -80,10 +80,10 @@ void declare(ConfigSchema& schema, TrainConfig& config,
 
 // What the keys mean together. Throws an input Error for combinations that cannot be.
 // `sequences_of_a_group`: how many of up to data.max_length tokens must share a pass.
-void validate(const TrainConfig& config, const ModelConfig& model, int sequences_of_a_group);
+void validate(const TrainConfig& config, const ModelConfig& model, int sequences_of_a_group = 1);
 DataOptions data_options(const TrainConfig& config);
 OptimizerOptions optimizer_options(const TrainConfig& config);
-PassPlan pass_plan(const TrainConfig& config, int sequences_of_a_group);
+PassPlan pass_plan(const TrainConfig& config, int sequences_of_a_group = 1);
 Schedule schedule(const TrainConfig& config, int64_t total_steps);
 int64_t total_steps(const TrainConfig& config, const TrainingData& data);
 

@@ -9,10 +9,10 @@ namespace cria::testing {
 namespace {
 
 class MicroBatches : public ::testing::TestWithParam<Trainer> {};
-INSTANTIATE_TEST_SUITE_P(Trainers, MicroBatches, ::testing::Values(Trainer::pretrain, Trainer::sft),
-                         [](const ::testing::TestParamInfo<Trainer>& which) {
-                           return which.param == Trainer::pretrain ? "pretrain" : "sft";
-                         });
+INSTANTIATE_TEST_SUITE_P(Trainers, MicroBatches,
+                         ::testing::Values(Trainer::pretrain, Trainer::sft, Trainer::reward,
+                                           Trainer::dpo),
+                         trainer_name);
 
 TEST_P(MicroBatches, AnySplitOfTheBatch) {
   for (const std::string precision : {"fp32", "bf16"}) {
@@ -23,7 +23,8 @@ TEST_P(MicroBatches, AnySplitOfTheBatch) {
                                "training.precision=" + precision, "training.max_steps=6"}));
     };
     run("all", "4096");
-    for (const char* tokens : {"128", "256", "384"}) {
+    for (const int more : {0, 128, 256}) {
+      const std::string tokens = std::to_string(least_pass_tokens(GetParam()) + more);
       SCOPED_TRACE(precision + " in passes of " + tokens);
       run(tokens, tokens);
       expect_close_metrics(small.path(tokens), small.path("all"), precision);

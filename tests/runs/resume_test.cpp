@@ -18,10 +18,10 @@ namespace fs = std::filesystem;
 
 class Resume : public ::testing::TestWithParam<Trainer> {};
 
-INSTANTIATE_TEST_SUITE_P(Trainers, Resume, ::testing::Values(Trainer::pretrain, Trainer::sft),
-                         [](const ::testing::TestParamInfo<Trainer>& which) {
-                           return which.param == Trainer::pretrain ? "pretrain" : "sft";
-                         });
+INSTANTIATE_TEST_SUITE_P(Trainers, Resume,
+                         ::testing::Values(Trainer::pretrain, Trainer::sft, Trainer::reward,
+                                           Trainer::dpo),
+                         trainer_name);
 
 TEST_P(Resume, StopAndResumeEqualsOneRun) {
   const SmallRun small(GetParam());

@@ -2,9 +2,45 @@
 
 #include <cmath>
 
-#include <gtest/gtest.h>
-
 namespace cria::testing {
+
+std::string name_of(Trainer trainer) {
+  switch (trainer) {
+    case Trainer::pretrain:
+      return "pretrain";
+    case Trainer::sft:
+      return "sft";
+    case Trainer::reward:
+      return "reward";
+    case Trainer::dpo:
+      return "dpo";
+  }
+  return "";
+}
+
+std::string trainer_name(const ::testing::TestParamInfo<Trainer>& which) {
+  return name_of(which.param);
+}
+
+namespace {
+
+bool is_of_pairs(Trainer trainer) { return trainer == Trainer::reward || trainer == Trainer::dpo; }
+
+// Of the demo world.
+std::string data_file(Trainer trainer) {
+  switch (trainer) {
+    case Trainer::pretrain:
+      return "data/pretrain.jsonl";
+    case Trainer::sft:
+      return "data/sft_train.jsonl";
+    default:
+      return "data/preferences_helpful_train.jsonl";
+  }
+}
+
+}  // namespace
+
+int least_pass_tokens(Trainer trainer) { return is_of_pairs(trainer) ? 256 : 128; }
 
 SmallRun::SmallRun(Trainer trainer) : trainer_(trainer) {
   run_cria_well({"demo-data", "--output", path("data"), "--size", "small"});
@@ -12,13 +48,11 @@ SmallRun::SmallRun(Trainer trainer) : trainer_(trainer) {
 
 std::vector<std::string> SmallRun::command(const std::string& output,
                                            const std::vector<std::string>& assignments) const {
-  const bool pretraining = trainer_ == Trainer::pretrain;
-  std::vector<std::string> words = {pretraining ? "pretrain" : "sft"};
+  std::vector<std::string> words = {name_of(trainer_)};
   std::vector<std::string> settings = {
       "model.path=" + golden("models/gqa_untied"),
       "tokenizer.path=" + golden("tokenizer.model"),
-      "data.train=[{path: " + path(pretraining ? "data/pretrain.jsonl" : "data/sft_train.jsonl") +
-          "}]",
+      "data.train=[{path: " + path(data_file(trainer_)) + "}]",
       "data.max_length=128",
       "training.train_batch_size=4",
       "training.micro_batch_tokens=256",
@@ -71,7 +105,10 @@ void expect_close_metrics(const std::string& run, const std::string& other,
   ASSERT_EQ(lines.size(), others.size());
   ASSERT_LE(lines.size(), 6u);
   for (size_t i = 0; i < lines.size(); ++i) {
-    for (const char* figure : {"loss", "grad_norm", "entropy", "mean_token_accuracy"}) {
+    for (const char* figure : {"loss", "grad_norm", "entropy", "mean_token_accuracy", "max_reward",
+                               "logps/chosen", "logps/rejected"}) {
+      ASSERT_EQ(lines[i].contains(figure), others[i].contains(figure)) << figure;
+      if (!lines[i].contains(figure)) continue;  // another trainer's
       // One token whose best two logits nearly tie is more than the bound.
       if (precision == "bf16" && std::string(figure) == "mean_token_accuracy") continue;
       const double a = lines[i][figure];

@@ -5,12 +5,20 @@
 #include <string>
 #include <vector>
 
+#include <gtest/gtest.h>
+
 #include "runs/run_cria.h"
 #include "support/temporary_directory.h"
 
 namespace cria::testing {
 
-enum class Trainer { pretrain, sft };
+enum class Trainer { pretrain, sft, reward, dpo };
+std::string name_of(Trainer trainer);  // of its command
+// For INSTANTIATE_TEST_SUITE_P.
+std::string trainer_name(const ::testing::TestParamInfo<Trainer>& which);
+
+// Of the shortest pass that takes every row, or every pair, of a SmallRun.
+int least_pass_tokens(Trainer trainer);
 
 class SmallRun {
  public:
