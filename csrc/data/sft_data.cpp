@@ -76,15 +76,21 @@ class SftData : public MixedData {
 
 }  // namespace
 
+std::unique_ptr<TrainingData> make_example_data(const DataOptions& options,
+                                                const ExampleReader& read) {
+  std::vector<std::vector<Example>> examples(options.train.size());
+  std::vector<Source> sources = read_sources(options, [&](size_t i, Source& source) {
+    examples[i] = read(source.path.path, source.counts);
+  });
+  return std::make_unique<SftData>(std::move(sources), std::move(examples), options);
+}
+
 std::unique_ptr<TrainingData> make_sft_data(const DataOptions& options,
                                             const Tokenizer& tokenizer) {
   const ExampleOptions form = example_options(options);
-  std::vector<std::vector<Example>> examples(options.train.size());
-  std::vector<Source> sources = read_sources(options, [&](size_t i, Source& source) {
-    examples[i] = read_fine_tuning_examples(source.path.path, form, options.skip_bad_lines,
-                                            tokenizer, source.counts);
+  return make_example_data(options, [&](const std::string& path, ExampleCounts& counts) {
+    return read_fine_tuning_examples(path, form, options.skip_bad_lines, tokenizer, counts);
   });
-  return std::make_unique<SftData>(std::move(sources), std::move(examples), options);
 }
 
 std::vector<Row> sft_evaluation_rows(const std::vector<DataPath>& eval, const DataOptions& options,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import gradient_fixtures
 import model_fixtures
+import ppo_fixtures
 import preference_fixtures
 import rope_fixtures
 import sft_fixture
@@ -37,7 +38,7 @@ def write_manifest(directory):
 def main():
     directory = Path(__file__).resolve().parent
     for fixtures in (tokenizer_fixtures, rope_fixtures, model_fixtures, gradient_fixtures, sft_fixture,
-                     preference_fixtures):
+                     preference_fixtures, ppo_fixtures):
         fixtures.make(directory)
     write_manifest(directory)
 

@@ -143,7 +143,9 @@ std::vector<nlohmann::json> read_metrics(const std::string& run_directory) {
   std::ifstream file(run_directory + "/metrics.jsonl");
   for (std::string line; std::getline(file, line);) {
     lines.push_back(nlohmann::json::parse(line));
-    lines.back().erase("tokens_per_second");
+    for (const char* name : {"tokens_per_second", "time/rollout", "time/scoring", "time/update"}) {
+      lines.back().erase(name);
+    }
   }
   return lines;
 }

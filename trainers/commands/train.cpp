@@ -4,6 +4,7 @@
 
 #include "trainers/commands/commands.h"
 #include "trainers/dpo.h"
+#include "trainers/ppo.h"
 #include "trainers/pretrain.h"
 #include "trainers/rejection.h"
 #include "trainers/reward.h"
@@ -67,6 +68,10 @@ void add_reward_command(CLI::App& app) {
 void add_rejection_command(CLI::App& app) {
   add_trainer(app, "rejection", "sample answers, and fine-tune on those that reward models prefer",
               rejection);
+}
+
+void add_ppo_command(CLI::App& app) {
+  add_trainer(app, "ppo", "reinforcement learning against reward models", ppo);
 }
 
 }  // namespace cria

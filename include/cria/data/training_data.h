@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -57,6 +58,13 @@ struct DataOptions {
 std::unique_ptr<TrainingData> make_pretraining_data(const DataOptions& options,
                                                     const Tokenizer& tokenizer);
 std::unique_ptr<TrainingData> make_sft_data(const DataOptions& options, const Tokenizer& tokenizer);
+
+// Mixed, shuffled and packed as fine-tuning data, of examples that the caller reads: those of one
+// file, counted, none longer than max_length.
+using ExampleReader =
+    std::function<std::vector<Example>(const std::string& path, ExampleCounts& counts)>;
+std::unique_ptr<TrainingData> make_example_data(const DataOptions& options,
+                                                const ExampleReader& read);
 
 // All rows of the files in `eval` once, in order; none where there are no files. Of `options`, only
 // what shapes rows counts. The last row of pretraining may be shorter than max_length.

@@ -1,0 +1,354 @@
+// Whole runs of cria ppo.
+#include <cmath>
+#include <csignal>
+#include <filesystem>
+#include <random>
+#include <thread>
+
+#include <gtest/gtest.h>
+
+#include "runs/commands.h"
+#include "runs/small_run.h"
+
+namespace cria::testing {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+std::vector<std::string> mpirun(int ranks) {
+  return {"mpirun",
+          "--allow-run-as-root",
+          "--oversubscribe",
+          "-n",
+          std::to_string(ranks),
+          "--mca",
+          "mpi_yield_when_idle",
+          "1",
+          "-x",
+          "OMP_NUM_THREADS=1"};
+}
+
+// Golden models of 40,000 parameters that answer the demo world's prompts.
+class Ppo : public ::testing::Test {
+ protected:
+  Ppo() { run_cria_well({"demo-data", "--output", path("data"), "--size", "small"}); }
+
+  std::string path(const std::string& name) const { return directory_ / name; }
+
+  std::vector<std::string> command(const std::string& output,
+                                   const std::vector<std::string>& assignments = {}) const {
+    std::vector<std::string> settings = {
+        "model.path=" + golden("models/gqa_untied"),
+        "data.train=[{path: " + path("data/prompts_train.jsonl") + "}]",
+        "data.max_length=160",
+        "training.train_batch_size=8",
+        "training.max_steps=6",
+        "training.output_dir=" + path(output),
+        "optimizer.learning_rate=1e-3",
+        "optimizer.lr_scheduler_type=constant",
+        "checkpoint.save_steps=2",
+        "logging.logging_steps=1",
+        "ppo.helpfulness=" + golden("ppo/value_model"),
+        "ppo.response_length=8",
+        "ppo.num_mini_batches=2",
+        "ppo.slots=4",
+    };
+    settings.insert(settings.end(), assignments.begin(), assignments.end());
+    std::vector<std::string> words = {"ppo"};
+    for (const std::string& setting : settings) {
+      words.push_back("--set");
+      words.push_back(setting);
+    }
+    return words;
+  }
+
+  void expect_same(const std::string& run, const std::string& other, int last_step) const {
+    expect_same_run(path(run), path(other), last_step);
+    EXPECT_EQ(read_tree(path(run) + "/rollouts"), read_tree(path(other) + "/rollouts"));
+  }
+
+ private:
+  TemporaryDirectory directory_;
+};
+
+// The tests of a run that stops: evaluation, adaptive beta and patience in the checkpoint.
+std::vector<std::string> everything(const std::string& data) {
+  return {"training.eval_steps=1",      "data.eval=[{path: " + data + "}]", "ppo.target_kl=0.5",
+          "ppo.kl_horizon=50",          "ppo.early_stopping_patience=100",  "ppo.num_ppo_epochs=2",
+          "ppo.missing_eos_penalty=0.5"};
+}
+
+class PpoResume : public Ppo {
+ protected:
+  PpoResume() {
+    // Few held-out prompts.
+    const auto lines = lines_of(path("data/test_spell.jsonl"));
+    write_lines(path("held_out.jsonl"), {lines.begin(), lines.begin() + 6});
+  }
+  std::vector<std::string> settings() const { return everything(path("held_out.jsonl")); }
+};
+
+TEST_F(PpoResume, StopAndResumeEqualsOneRun) {
+  for (const char* precision : {"fp32", "bf16"}) {
+    auto set = settings();
+    set.push_back(std::string("training.precision=") + precision);
+    const std::string whole = std::string("whole-") + precision;
+    const std::string parts = std::string("parts-") + precision;
+    run_cria_well(command(whole, set));
+    auto stopped = set;
+    stopped.push_back("training.stop_at_step=3");
+    run_cria_well(command(parts, stopped));
+    EXPECT_FALSE(fs::exists(path(parts + "/final")));
+    run_cria_well(command(parts, set));
+    expect_same(whole, parts, 6);
+    const auto metrics = read_metrics(path(whole));
+    EXPECT_NE(metrics.back()["eval_objective/scores"], metrics[1]["eval_objective/scores"]);
+    EXPECT_NE(metrics[metrics.size() - 2]["objective/kl_coef"], metrics[0]["objective/kl_coef"]);
+  }
+}
+
+// Wherever in an iteration it was: it is run again.
+TEST_F(PpoResume, KilledAtRandomMoments) {
+  auto set = settings();
+  set.push_back("training.max_steps=12");
+  set.push_back("checkpoint.save_steps=1");
+  run_cria_well(command("whole", set));
+  std::mt19937 random(7);
+  int killed = 0;
+  for (int kill = 0; kill < 8; ++kill) {
+    Process process(command("killed", set));
+    std::this_thread::sleep_for(std::chrono::milliseconds(100 + random() % 400));
+    process.signal(SIGKILL);
+    killed += process.wait().exit_code == -SIGKILL ? 1 : 0;
+  }
+  EXPECT_GE(killed, 3);
+  run_cria_well(command("killed", set));
+  expect_same("whole", "killed", 12);
+}
+
+TEST_F(PpoResume, SigtermDuringARolloutEndsSoonAndLosesNothing) {
+  // Rollouts of minutes: what ends soon was not waited for.
+  auto set = settings();
+  set.push_back("training.train_batch_size=400");
+  set.push_back("ppo.response_length=120");
+  set.push_back("data.max_length=250");
+  set.push_back("ppo.slots=1");
+  {
+    Process process(command("run", set));
+    while (process.running() && !fs::exists(path("run/config.yaml"))) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(500));
+    const auto start = std::chrono::steady_clock::now();
+    process.signal(SIGTERM);
+    const ProcessResult result = process.wait();
+    EXPECT_EQ(result.exit_code, 128 + SIGTERM) << result.output << result.errors;
+    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5));
+  }
+  EXPECT_FALSE(fs::exists(path("run/final")));
+}
+
+TEST_F(PpoResume, TerminatedAtAnyMomentAndResumed) {
+  auto set = settings();
+  set.push_back("training.max_steps=8");
+  set.push_back("checkpoint.save_steps=0");
+  run_cria_well(command("whole", set));
+  std::mt19937 random(3);
+  for (int stop = 0; stop < 6; ++stop) {
+    Process process(command("parts", set));
+    std::this_thread::sleep_for(std::chrono::milliseconds(150 + random() % 300));
+    process.signal(SIGTERM);
+    const int exit_code = process.wait().exit_code;
+    EXPECT_TRUE(exit_code == 128 + SIGTERM || exit_code == 0 || exit_code == -SIGTERM) << exit_code;
+  }
+  run_cria_well(command("parts", set));
+  expect_same("whole", "parts", 8);
+}
+
+TEST_F(PpoResume, AnotherRewardModelIsRefused) {
+  fs::copy(golden("ppo/value_model"), path("reward"), fs::copy_options::recursive);
+  const std::vector<std::string> set = {"ppo.helpfulness=" + path("reward")};
+  auto stopped = set;
+  stopped.push_back("training.stop_at_step=2");
+  run_cria_well(command("run", stopped));
+  std::string weights = read_bytes(path("reward/model.safetensors"));
+  weights[weights.size() - 2] ^= 1;
+  write_bytes(path("reward/model.safetensors"), weights);
+  expect_refused(command("run", set), "is not the one that the run began with");
+}
+
+TEST_F(Ppo, TheFirstMiniBatchHasRatioOneAndNoKl) {
+  for (const char* precision : {"fp32", "bf16"}) {
+    for (const int ranks : {1, 2}) {
+      const std::string name = std::string(precision) + std::to_string(ranks);
+      const ProcessResult result =
+          Process(mpirun(ranks), command(name, {std::string("training.precision=") + precision,
+                                                "ppo.num_mini_batches=1", "training.max_steps=2"}))
+              .wait();
+      ASSERT_EQ(result.exit_code, 0) << result.output << result.errors;
+      const auto metrics = read_metrics(path(name));
+      for (const auto& step : metrics) {
+        EXPECT_EQ(step["val/ratio"], 1.0) << name;
+        EXPECT_EQ(step["policy/approxkl_avg"], 0.0) << name;
+      }
+      EXPECT_EQ(metrics[0]["objective/kl"], 0.0) << name;
+      EXPECT_EQ(metrics[0]["objective/kl_k3"], 0.0) << name;
+      EXPECT_NE(metrics[1]["objective/kl"], 0.0) << name;
+    }
+  }
+}
+
+TEST_F(Ppo, AnyRankCountGivesTheSameAnswersWhiteningAndMeans) {
+  for (const int ranks : {1, 2, 4}) {
+    const std::string name = "ranks" + std::to_string(ranks);
+    const ProcessResult result =
+        Process(mpirun(ranks),
+                command(name, {"training.max_steps=3", "ppo.rollouts_to_write=8",
+                               "ppo.num_ppo_epochs=2", "ppo.safety=" + golden("ppo/value_model")}))
+            .wait();
+    ASSERT_EQ(result.exit_code, 0) << result.output << result.errors;
+    if (ranks == 1) continue;
+    // Answers, scores and their whitening to the bit (KL too, where it is 0).
+    EXPECT_EQ(read_bytes(path("ranks1/rollouts/step-1.jsonl")),
+              read_bytes(path(name + "/rollouts/step-1.jsonl")));
+    const auto expected = read_metrics(path("ranks1"));
+    const auto metrics = read_metrics(path(name));
+    ASSERT_EQ(metrics.size(), 3u);
+    for (size_t i = 0; i < metrics.size(); ++i) {
+      ASSERT_EQ(metrics[i].size(), expected[i].size());
+      for (const auto& [figure, value] : expected[i].items()) {
+        const double truth = value;
+        EXPECT_NEAR(metrics[i][figure].get<double>(), truth, 1e-4 * std::max(1.0, std::abs(truth)))
+            << figure << " at step " << i + 1 << " on " << ranks << " ranks";
+      }
+    }
+    for (const char* figure : {"objective/scores", "objective/kl", "response_length/mean"}) {
+      EXPECT_EQ(metrics[0][figure], expected[0][figure]) << figure;
+    }
+  }
+}
+
+TEST_F(Ppo, RaisesAToyReward) {
+  run_cria_well(command("run", {"training.max_steps=40", "training.train_batch_size=32",
+                                "optimizer.learning_rate=3e-3", "ppo.kl_coef=0.001", "ppo.slots=16",
+                                "checkpoint.save_steps=0"}));
+  const auto metrics = read_metrics(path("run"));
+  const auto mean_score = [&](size_t begin) {
+    double sum = 0;
+    for (size_t i = begin; i < begin + 5; ++i) sum += metrics[i]["objective/scores"].get<double>();
+    return sum / 5;
+  };
+  EXPECT_GT(mean_score(35), mean_score(0) + 0.5);
+  EXPECT_GT(metrics.back()["objective/kl"].get<double>(), 0.0);
+}
+
+TEST_F(Ppo, StopsEarlyWithTheBestPolicyKept) {
+  write_lines(path("held_out.jsonl"), {lines_of(path("data/test_spell.jsonl")).front()});
+  // A step so small that no evaluation is better than the first.
+  const std::vector<std::string> set = {
+      "training.eval_steps=1", "data.eval=[{path: " + path("held_out.jsonl") + "}]",
+      "optimizer.learning_rate=1e-30", "ppo.early_stopping_patience=2"};
+  run_cria_well(command("run", set));
+  EXPECT_TRUE(fs::exists(path("run/checkpoint-3")));
+  EXPECT_FALSE(fs::exists(path("run/checkpoint-4")));
+  EXPECT_TRUE(fs::exists(path("run/best/model.safetensors")));
+  EXPECT_TRUE(fs::exists(path("run/final/model.safetensors")));
+  const auto before = read_tree(path("run"));
+  run_cria_well(command("run", set));  // it is over
+  EXPECT_EQ(before, read_tree(path("run")));
+}
+
+TEST_F(Ppo, RefusesWhatCannotBe) {
+  const auto refused = [&](const std::string& assignment, const std::string& part) {
+    expect_refused(command("run", {assignment}), part, path("run"));
+  };
+  refused("ppo.top_p=0.9", "ppo.top_p");
+  refused("ppo.top_k=50", "ppo.top_k");
+  refused("ppo.temperature=0", "ppo.temperature");
+  refused("ppo.helpfulness=" + golden("models/gqa_untied"), "ppo.helpfulness");
+  refused("ppo.helpfulness=" + golden("models/reward"), "ppo.helpfulness");  // 320 pieces, not 512
+  refused("ppo.value_model=" + golden("models/gqa_untied"), "ppo.value_model");
+  refused("ppo.value_model=" + golden("models/reward"), "ppo.value_model");
+  refused("ppo.reference=" + golden("ppo/value_model"), "ppo.reference");
+  refused("ppo.reference=" + golden("models/gqa_tied"), "ppo.reference");
+  refused("ppo.num_mini_batches=3", "ppo.num_mini_batches");
+  refused("ppo.response_length=160", "ppo.response_length");
+  refused("data.over_long=truncate", "data.over_long");
+  refused("ppo.early_stopping_patience=2", "ppo.early_stopping_patience");
+}
+
+TEST_F(Ppo, PromptsTooLongForAnAnswerAreLeftOutAndCounted) {
+  const std::string line = lines_of(path("data/prompts_train.jsonl")).front();
+  std::string longer = "{\"prompt\": \"";
+  for (int i = 0; i < 200; ++i) longer += "sun ";
+  write_lines(path("prompts.jsonl"), {line, longer + "\"}"});
+  const ProcessResult result = run_cria(command(
+      "run", {"data.train=[{path: " + path("prompts.jsonl") + "}]", "training.max_steps=1"}));
+  EXPECT_EQ(result.exit_code, 0) << result.errors;
+  EXPECT_NE(result.output.find("1 examples"), std::string::npos) << result.output;
+  EXPECT_NE(result.output.find("1 dropped as too long"), std::string::npos) << result.output;
+  write_lines(path("prompts.jsonl"), {longer + "\"}"});
+  expect_refused(command("none", {"data.train=[{path: " + path("prompts.jsonl") + "}]"}),
+                 "data.train[0]", path("none"));
+}
+
+// A policy that always ends at once: an eos is its whole answer.
+TEST_F(Ppo, AnswersOfAnEosAloneAreLearntFrom) {
+  // Every id but eos has probability 0 in effect when rewards are the same: the run is made of
+  // answers of one token.
+  run_cria_well(command("run", {"ppo.response_length=1", "training.max_steps=2"}));
+  for (const auto& step : read_metrics(path("run"))) {
+    EXPECT_EQ(step["response_length/mean"], 1.0);
+    EXPECT_TRUE(std::isfinite(step["loss/value_avg"].get<double>()));
+  }
+}
+
+TEST_F(Ppo, WritesWhatItShouldForPeopleAndScripts) {
+  run_cria_well(command("run", {"training.max_steps=2", "ppo.rollouts_to_write=3",
+                                "ppo.safety=" + golden("ppo/value_model")}));
+  const auto rollouts = json_lines(path("run/rollouts/step-2.jsonl"));
+  ASSERT_EQ(rollouts.size(), 3u);
+  for (const char* field : {"prompt", "answer", "finished_by_eos", "is_safety_prompt", "score",
+                            "helpfulness", "safety", "reward", "kl"}) {
+    EXPECT_TRUE(rollouts[0].contains(field)) << field;
+  }
+  const auto metrics = json_lines(path("run/metrics.jsonl"));
+  ASSERT_EQ(metrics.size(), 2u);
+  for (const char* name : {"loss",
+                           "objective/kl",
+                           "objective/entropy",
+                           "objective/non_score_reward",
+                           "objective/rlhf_reward",
+                           "objective/scores",
+                           "objective/safety_share",
+                           "policy/approxkl_avg",
+                           "policy/clipfrac_avg",
+                           "policy/entropy_avg",
+                           "loss/policy_avg",
+                           "loss/value_avg",
+                           "val/clipfrac_avg",
+                           "val/ratio",
+                           "val/ratio_var",
+                           "val/num_eos_tokens",
+                           "critic/vf_explained_var",
+                           "response_length/mean",
+                           "response_length/clip_ratio",
+                           "grad_norm",
+                           "learning_rate",
+                           "num_tokens",
+                           "tokens_per_second",
+                           "time/rollout",
+                           "time/scoring",
+                           "time/update"}) {
+    EXPECT_TRUE(metrics[1].contains(name)) << name;
+  }
+  // The checkpoint's value model is a reward model's directory.
+  EXPECT_TRUE(fs::exists(path("run/checkpoint-2/value/optimizer.safetensors")));
+  run_cria_well({"score", "--model", path("run/checkpoint-2/value"), "--data",
+                 path("data/sft_train.jsonl"), "--output", path("values.jsonl")});
+}
+
+}  // namespace
+
+}  // namespace cria::testing

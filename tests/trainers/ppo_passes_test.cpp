@@ -1,0 +1,270 @@
+// Scoring passes and updates of PPO: a whole run on given answers against PyTorch, and what must be
+// exact.
+#include "trainers/ppo/ppo_passes.h"
+
+#include <cmath>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <numeric>
+
+#include <gtest/gtest.h>
+
+#include "cria/io/hugging_face.h"
+
+#include "trainers/ppo/credit.h"
+
+namespace cria {
+namespace {
+
+const std::string kGolden = CRIA_SOURCE_DIR "/tests/golden/";
+
+PpoConfig small_config(const std::string& precision = "fp32") {
+  PpoConfig config;
+  config.model.path = kGolden + "models/gqa_untied";
+  config.data.max_length = 128;
+  config.training.precision = precision;
+  config.training.micro_batch_tokens = 128;
+  config.training.train_batch_size = 6;
+  config.optimizer.learning_rate = 1e-3;
+  config.ppo.helpfulness = kGolden + "ppo/value_model";
+  config.ppo.num_mini_batches = 2;
+  config.ppo.temperature = 0.7;
+  return config;
+}
+
+// The models of a run, and answers to learn from.
+class SmallPpo {
+ public:
+  explicit SmallPpo(const PpoConfig& config)
+      : config_(config),
+        backend_(make_backend("cpu")),
+        communicator_(single_process_communicator()),
+        tokenizer_(kGolden + "tokenizer.model"),
+        models(config_, read_model_config(config_.model.path), tokenizer_, *backend_),
+        passes(models, *communicator_, config_) {
+    models.prepare();
+    models.load_start();
+  }
+
+  std::vector<MiniBatch> mini_batches(const RolloutBatch& batch) const {
+    std::vector<size_t> order(batch.rollouts.size());
+    std::iota(order.begin(), order.end(), size_t{0});
+    return make_mini_batches(batch, order, config_.ppo.num_mini_batches,
+                             config_.training.micro_batch_tokens, *communicator_);
+  }
+
+  // Scored, and given credit.
+  std::vector<MiniBatch> prepare(RolloutBatch& batch) {
+    std::vector<MiniBatch> ready = mini_batches(batch);
+    set_rewards(batch.rollouts, config_);
+    passes.score_tokens(batch, ready, [](int64_t, int64_t) {});
+    assign_credit(batch, config_, config_.ppo.kl_coef);
+    return ready;
+  }
+
+ private:
+  const PpoConfig config_;
+  std::unique_ptr<Backend> backend_;
+  std::unique_ptr<Communicator> communicator_;
+  Tokenizer tokenizer_;
+
+ public:
+  PpoModels models;
+  PpoPasses passes;
+};
+
+// The answers of the golden run.
+class GivenRollouts {
+ public:
+  explicit GivenRollouts(const nlohmann::json& iteration) {
+    for (const auto& given : iteration) {
+      prompts_.push_back({.ids = given["prompt"].get<std::vector<int32_t>>()});
+    }
+    for (size_t i = 0; i < prompts_.size(); ++i) {
+      rollouts_.push_back({.prompt = &prompts_[i],
+                           .answer = iteration[i]["answer"].get<std::vector<int32_t>>(),
+                           .finished_by_eos = iteration[i]["finished_by_eos"]});
+      rollouts_.back().score.combined = iteration[i]["score"];
+    }
+  }
+  RolloutBatch batch() const { return RolloutBatch(rollouts_); }
+
+ private:
+  std::vector<Prompt> prompts_;
+  std::vector<Rollout> rollouts_;
+};
+
+nlohmann::json golden_run() {
+  std::ifstream file(kGolden + "ppo/run.json");
+  return nlohmann::json::parse(file);
+}
+
+void expect_close(double found, double truth, const std::string& what) {
+  EXPECT_NEAR(found, truth, 1e-5 * std::max(1.0, std::abs(truth))) << what;
+}
+
+TEST(GoldenPpo, TwoIterationsOfTwoEpochs) {
+  const nlohmann::json run = golden_run();
+  const nlohmann::json& settings = run["settings"];
+  PpoConfig config = small_config();
+  config.ppo.temperature = settings["temperature"];
+  config.ppo.kl_coef = settings["kl_coef"];
+  config.ppo.cliprange = settings["cliprange"];
+  config.ppo.cliprange_value = settings["cliprange_value"];
+  config.ppo.vf_coef = settings["vf_coef"];
+  config.ppo.gamma = settings["gamma"];
+  config.ppo.lam = settings["lam"];
+  config.ppo.num_mini_batches = settings["num_mini_batches"];
+  config.optimizer.beta1 = settings["beta1"];
+  config.optimizer.beta2 = settings["beta2"];
+  config.optimizer.epsilon = settings["epsilon"];
+  config.optimizer.weight_decay = settings["weight_decay"];
+  config.optimizer.max_grad_norm = settings["max_grad_norm"];
+  SmallPpo ppo(config);
+
+  size_t step = 0;
+  for (const auto& iteration : run["iterations"]) {
+    const GivenRollouts given(iteration);
+    RolloutBatch batch = given.batch();
+    const std::vector<MiniBatch> mini_batches = ppo.prepare(batch);
+    for (int64_t epoch = 0; epoch < settings["num_ppo_epochs"]; ++epoch) {
+      for (const MiniBatch& mini_batch : mini_batches) {
+        const auto& truth = run["steps"][step++];
+        const UpdateFigures found = ppo.passes.update(batch, mini_batch, static_cast<int64_t>(step),
+                                                      settings["learning_rate"]);
+        for (const auto& [name, value] : {std::pair("policy_loss", found.policy_loss),
+                                          {"value_loss", found.value_loss},
+                                          {"policy_clipped", found.policy_clipped},
+                                          {"value_clipped", found.value_clipped},
+                                          {"approx_kl", found.approx_kl},
+                                          {"ratio", found.ratio},
+                                          {"policy_grad_norm", found.policy_grad_norm},
+                                          {"value_grad_norm", found.value_grad_norm}}) {
+          expect_close(value, truth[name], fmt::format("{} at step {}", name, step));
+        }
+      }
+    }
+  }
+  ASSERT_EQ(step, run["steps"].size());
+
+  size_t token = 0;
+  size_t row = 0;
+  for (const auto& ids : run["held_out"]) {
+    Example sequence{.ids = ids.get<std::vector<int32_t>>()};
+    sequence.labels = sequence.ids;
+    const PackedBatch packed = pack(std::span(&sequence, 1));
+    Learner& policy = ppo.models.policy();
+    policy.forward(packed);
+    const LanguageHead::Result result = policy.passes.language_head.forward(
+        policy.model, policy.passes.activations, policy.passes.batch, settings["temperature"]);
+    for (size_t i = 0; i + 1 < sequence.ids.size(); ++i) {
+      expect_close(static_cast<double>(result.logprobs[i]), run["logprobs"][token++], "logprob");
+    }
+    Learner& value = ppo.models.value();
+    value.forward(packed);
+    std::vector<int32_t> rows(sequence.ids.size());
+    std::iota(rows.begin(), rows.end(), 0);
+    for (const float score :
+         value.passes.score_head.forward(value.model, value.passes.activations, rows)) {
+      expect_close(static_cast<double>(score), run["values"][row++], "value");
+    }
+  }
+}
+
+class PpoBits : public ::testing::TestWithParam<std::string> {};
+INSTANTIATE_TEST_SUITE_P(Precision, PpoBits, ::testing::Values("fp32", "bf16"),
+                         [](const auto& which) { return which.param; });
+
+TEST_P(PpoBits, KlIsZeroAtTheStartAndTheFirstRatioIsOne) {
+  SmallPpo ppo(small_config(GetParam()));
+  const GivenRollouts given(golden_run()["iterations"][0]);
+  RolloutBatch batch = given.batch();
+  const std::vector<MiniBatch> mini_batches = ppo.prepare(batch);
+  EXPECT_EQ(batch.logprobs, batch.reference_logprobs);
+  const UpdateFigures first = ppo.passes.update(batch, mini_batches[0], 1, 1e-3);
+  EXPECT_EQ(first.ratio, 1.0);
+  EXPECT_EQ(first.approx_kl, 0.0);
+  EXPECT_EQ(first.policy_clipped, 0.0);
+  const UpdateFigures second = ppo.passes.update(batch, mini_batches[1], 2, 1e-3);
+  EXPECT_NE(second.ratio, 1.0);
+  EXPECT_GT(second.approx_kl, 0.0);
+  // The next iteration's policy is another, and again its own behaviour policy.
+  RolloutBatch next = given.batch();
+  const std::vector<MiniBatch> next_mini_batches = ppo.prepare(next);
+  EXPECT_NE(next.logprobs, next.reference_logprobs);
+  const UpdateFigures third = ppo.passes.update(next, next_mini_batches[0], 3, 1e-3);
+  EXPECT_EQ(third.ratio, 1.0);
+  EXPECT_EQ(third.approx_kl, 0.0);
+}
+
+TEST(PpoModels, TheValueModelStartsAsTheRewardModel) {
+  SmallPpo ppo(small_config());
+  Answer answer{.sequence = {.ids = {1, 40, 50, 60, 70, 2}}};
+  const AnswerScore score = ppo.models.rewards().score(std::span(&answer, 1)).front();
+  answer.sequence.labels.assign(answer.sequence.ids.size(), kNoLabel);
+  Learner& value = ppo.models.value();
+  value.forward(pack(std::span(&answer.sequence, 1)));
+  const std::vector<float> values = value.passes.score_head.forward(
+      value.model, value.passes.activations, std::vector<int32_t>{5});
+  EXPECT_EQ(values.front(), score.combined);  // both in passes of 128 tokens
+  EXPECT_NE(score.combined, 0.0f);
+}
+
+TEST(PpoModels, ModelsOfOneShapeShareTheirPasses) {
+  SmallPpo ppo(small_config());
+  EXPECT_EQ(&ppo.models.policy().passes, &ppo.models.value().passes);
+  EXPECT_EQ(&ppo.models.policy().passes, &ppo.models.reference_passes());
+  PpoConfig config = small_config();
+  config.ppo.reference_precision = "bf16";
+  SmallPpo other(config);
+  EXPECT_NE(&other.models.policy().passes, &other.models.reference_passes());
+  EXPECT_EQ(other.models.reference().dtype(), DType::bf16);
+}
+
+// What the sampler drew with is what the passes find, temperature included.
+TEST(PpoPasses, AgreeWithTheSampler) {
+  const PpoConfig config = small_config();
+  SmallPpo ppo(config);
+  Prompt prompt;
+  prompt.ids = {1, 40, 50, 60};
+  std::vector<GenerationRequest> requests;
+  for (uint64_t i = 0; i < 4; ++i) {
+    requests.push_back({.prompt = prompt.ids,
+                        .example = i,
+                        .settings = {.temperature = 0.7f, .max_new_tokens = 20, .stop_ids = {2}}});
+  }
+  const std::vector<GenerationResult> results = ppo.models.generator().generate(requests);
+  std::vector<Rollout> rollouts;
+  for (const GenerationResult& result : results) {
+    rollouts.push_back({.prompt = &prompt, .answer = result.tokens});
+  }
+  RolloutBatch batch(std::move(rollouts));
+  ppo.prepare(batch);
+  for (size_t i = 0; i < results.size(); ++i) {
+    for (size_t t = 0; t < results[i].logprobs.size(); ++t) {
+      EXPECT_NEAR(batch.logprobs[batch.token_offsets[i] + t], results[i].logprobs[t], 2e-5f);
+    }
+  }
+}
+
+TEST(PpoPasses, ValuesAreReadWhereTheTokenIsPredicted) {
+  SmallPpo ppo(small_config());
+  const GivenRollouts given(golden_run()["iterations"][0]);
+  RolloutBatch batch = given.batch();
+  ppo.prepare(batch);
+  // The value before an answer's first token cannot know the answer.
+  std::vector<Rollout> others = batch.rollouts;
+  for (Rollout& rollout : others) rollout.answer.front() = 17;
+  RolloutBatch changed(others);
+  ppo.prepare(changed);
+  for (size_t i = 0; i < others.size(); ++i) {
+    const size_t first = batch.token_offsets[i];
+    EXPECT_EQ(batch.values[first], changed.values[first]);
+    if (batch.rollouts[i].answer.size() > 1) {
+      EXPECT_NE(batch.values[first + 1], changed.values[first + 1]);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace cria

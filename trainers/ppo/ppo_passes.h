@@ -1,0 +1,69 @@
+// What the models compute on an iteration's answers: log-probabilities, entropies and values of
+// every answer token before the first update, and the updates themselves.
+//
+// Both go through the same packed passes at the sampling temperature. So the first update finds the
+// very log-probabilities that it compares with: its ratios are exactly 1.
+#pragma once
+
+#include <functional>
+
+#include "trainers/micro_batches.h"
+#include "trainers/ppo/ppo_models.h"
+#include "trainers/ppo/rollouts.h"
+
+namespace cria {
+
+// Answers that share an optimizer step, over all ranks.
+struct MiniBatch {
+  std::vector<Group> groups;       // one sequence each; its `item` is its place in the batch
+  std::vector<MicroBatch> passes;  // of this rank
+  double token_count = 0;          // answer tokens of all ranks
+};
+
+// `count` mini-batches of equal size, in the order of `order`: places in the batch.
+std::vector<MiniBatch> make_mini_batches(const RolloutBatch& batch, std::span<const size_t> order,
+                                         int64_t count, int64_t max_tokens,
+                                         const Communicator& communicator);
+
+// Means over the answer tokens of a mini-batch; norms before clipping.
+struct UpdateFigures {
+  double policy_loss = 0;
+  double value_loss = 0;
+  double policy_clipped = 0;
+  double value_clipped = 0;
+  double approx_kl = 0;
+  double ratio = 0;
+  double entropy = 0;
+  double policy_grad_norm = 0;
+  double value_grad_norm = 0;
+};
+
+class PpoPasses {
+ public:
+  PpoPasses(PpoModels& models, Communicator& communicator, const PpoConfig& config)
+      : models_(models), communicator_(communicator), config_(config) {}
+
+  // Fills in the batch's logprobs, reference_logprobs, entropies and values, on all ranks.
+  // `progress` is told how many of how many passes are done.
+  void score_tokens(RolloutBatch& batch, std::span<const MiniBatch> mini_batches,
+                    const std::function<void(int64_t, int64_t)>& progress);
+
+  // One optimizer step of policy and value model. `step` counts them, from 1.
+  UpdateFigures update(const RolloutBatch& batch, const MiniBatch& mini_batch, int64_t step,
+                       double learning_rate);
+
+ private:
+  struct TokenPlace {
+    size_t row;    // of the pass, whose prediction it is
+    size_t token;  // in the batch
+  };
+  static std::vector<TokenPlace> answer_tokens(const RolloutBatch& batch, const MicroBatch& pass);
+  void check_finite(double loss, const char* what, const Learner& learner) const;
+  double step_of(Learner& learner, const char* what, int64_t step, double learning_rate);
+
+  PpoModels& models_;
+  Communicator& communicator_;
+  const PpoConfig& config_;
+};
+
+}  // namespace cria
