@@ -9,25 +9,13 @@
 
 #include "runs/commands.h"
 #include "runs/small_run.h"
+#include "support/places.h"
 
 namespace cria::testing {
 
 namespace {
 
 namespace fs = std::filesystem;
-
-std::vector<std::string> mpirun(int ranks) {
-  return {"mpirun",
-          "--allow-run-as-root",
-          "--oversubscribe",
-          "-n",
-          std::to_string(ranks),
-          "--mca",
-          "mpi_yield_when_idle",
-          "1",
-          "-x",
-          "OMP_NUM_THREADS=1"};
-}
 
 // Golden models of 40,000 parameters that answer the demo world's prompts.
 class Ppo : public ::testing::Test {
@@ -317,9 +305,18 @@ TEST_F(Ppo, AnswersOfOneTokenAreLearntFrom) {
 }
 
 TEST_F(Ppo, WritesWhatItShouldForPeopleAndScripts) {
-  run_cria_well(command("run", {"training.max_steps=2", "ppo.rollouts_to_write=3",
-                                "ppo.safety=" + golden("ppo/value_model")}));
+  // A safety model of another shape, from which the value model starts.
+  run_cria_well({"init", "--config", source_path("configs/models/tiny.yaml"), "--set",
+                 "num_hidden_layers=1", "--tokenizer", golden("tokenizer.model"), "--head", "score",
+                 "--output", path("safety")});
+  run_cria_well(
+      command("run", {"training.max_steps=2", "ppo.rollouts_to_write=3",
+                      "ppo.safety=" + path("safety"), "ppo.value_model=" + path("safety")}));
   const auto rollouts = json_lines(path("run/rollouts/step-2.jsonl"));
+  for (const auto& rollout : rollouts) {
+    EXPECT_NE(rollout["safety"], rollout["helpfulness"]);
+    EXPECT_EQ(rollout["score"], rollout[rollout["is_safety_prompt"] ? "safety" : "helpfulness"]);
+  }
   ASSERT_EQ(rollouts.size(), 3u);
   for (const char* field : {"prompt", "answer", "finished_by_eos", "is_safety_prompt", "score",
                             "helpfulness", "safety", "reward", "kl"}) {

@@ -7,6 +7,7 @@
 
 #include <gtest/gtest.h>
 
+#include "support/places.h"
 #include "trainers/ppo/advantages.h"
 #include "trainers/ppo/credit.h"
 #include "trainers/ppo/kl.h"
@@ -16,7 +17,7 @@ namespace cria {
 namespace {
 
 nlohmann::json fixture() {
-  std::ifstream file(CRIA_SOURCE_DIR "/tests/golden/ppo/functions.json");
+  std::ifstream file(testing::source_path("tests/golden/ppo/functions.json"));
   return nlohmann::json::parse(file);
 }
 

@@ -11,12 +11,13 @@
 
 #include "cria/io/hugging_face.h"
 
+#include "support/places.h"
 #include "trainers/ppo/credit.h"
 
 namespace cria {
 namespace {
 
-const std::string kGolden = CRIA_SOURCE_DIR "/tests/golden/";
+const std::string kGolden = testing::source_path("tests/golden/");
 
 PpoConfig small_config(const std::string& precision = "fp32") {
   PpoConfig config;
