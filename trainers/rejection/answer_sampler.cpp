@@ -196,7 +196,7 @@ int AnswerSampler::fill(const std::string& pool, const StandingPart& standing) {
   return 0;
 }
 
-std::string gather_text(Communicator& communicator, std::string mine) {
+std::string gather_text(Communicator& communicator, const std::string& mine) {
   std::vector<double> sizes(static_cast<size_t>(communicator.size()), 0.0);
   sizes[static_cast<size_t>(communicator.rank())] = static_cast<double>(mine.size());
   communicator.all_reduce_sum(std::span<double>(sizes));

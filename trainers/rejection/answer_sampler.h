@@ -63,6 +63,6 @@ class AnswerSampler {
 };
 
 // The texts of all ranks, one after the other, on every rank. Collective.
-std::string gather_text(Communicator& communicator, std::string mine);
+std::string gather_text(Communicator& communicator, const std::string& mine);
 
 }  // namespace cria

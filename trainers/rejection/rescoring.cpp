@@ -78,7 +78,7 @@ class Rescorer {
       sample.reward_model = rewards_.checksum();
       lines += to_line(sample);
     }
-    lines = gather_text(communicator_, std::move(lines));
+    lines = gather_text(communicator_, lines);
     if (file_) file_->append(lines);
     piece_.clear();
   }
