@@ -30,15 +30,15 @@ std::string eval_files(const SmallRun& small) {
 // Of n held-out pairs a coin is right for n/2 with a deviation of sqrt(n)/2: three of them above.
 TEST(RewardCommand, LearnsWhatIsBetterOnHeldOutPairs) {
   const SmallRun small(Trainer::reward);
+  run_cria_well({"demo-data", "--output", small.path("full")});
   run_cria_well(small.command(
-      "run", {"data.train=[{path: " + small.path("data/preferences_safety_train.jsonl") + "}]",
-              "data.eval=[{path: " + small.path("data/preferences_safety_test.jsonl") + "}]",
-              "training.max_steps=100", "training.train_batch_size=16",
+      "run", {"data.train=[{path: " + small.path("full/preferences_safety_train.jsonl") + "}]",
+              "data.eval=[{path: " + small.path("full/preferences_safety_test.jsonl") + "}]",
+              "training.max_steps=120", "training.train_batch_size=16",
               "training.micro_batch_tokens=1024", "optimizer.learning_rate=1e-3"}));
   const json evaluation = json::parse(read_bytes(small.path("run/evaluation.json")));
   const json& all = evaluation["parts"]["all"];
   const double pairs = all["pairs"];
-  EXPECT_EQ(pairs, 40);
   EXPECT_GT(all["accuracy"].get<double>(), 0.5 + 3 * std::sqrt(pairs) / 2 / pairs);
   EXPECT_GT(all["margin"], 0.0);
 
