@@ -128,25 +128,21 @@ TEST_F(PpoResume, KilledAtRandomMoments) {
 }
 
 TEST_F(PpoResume, SigtermDuringARolloutEndsSoonAndLosesNothing) {
-  // Rollouts of minutes: what ends soon was not waited for.
-  auto set = settings();
-  set.push_back("training.train_batch_size=400");
-  set.push_back("ppo.response_length=120");
-  set.push_back("data.max_length=250");
-  set.push_back("ppo.slots=1");
+  // Iterations that are nearly all rollout: one answer at a time.
+  const std::vector<std::string> set = {"training.max_steps=2",         "checkpoint.save_steps=0",
+                                        "training.train_batch_size=32", "ppo.response_length=90",
+                                        "data.max_length=250",          "ppo.slots=1"};
+  run_cria_well(command("whole", set));
   {
-    Process process(command("run", set));
-    while (process.running() && !fs::exists(path("run/config.yaml"))) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    }
-    std::this_thread::sleep_for(std::chrono::milliseconds(500));
-    const auto start = std::chrono::steady_clock::now();
+    Process process(command("parts", set));
+    wait_for(process, "parts", 1, std::chrono::milliseconds(20));
     process.signal(SIGTERM);
     const ProcessResult result = process.wait();
     EXPECT_EQ(result.exit_code, 128 + SIGTERM) << result.output << result.errors;
-    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5));
+    EXPECT_NE(result.output.find("after step 1, saved"), std::string::npos) << result.output;
   }
-  EXPECT_FALSE(fs::exists(path("run/final")));
+  run_cria_well(command("parts", set));
+  expect_same("whole", "parts", 2);
 }
 
 TEST_F(PpoResume, TerminatedAtAnyMomentAndResumed) {
@@ -260,6 +256,12 @@ TEST_F(Ppo, StopsEarlyWithTheBestPolicyKept) {
   const auto before = read_tree(path("run"));
   run_cria_well(command("run", set));  // it is over
   EXPECT_EQ(before, read_tree(path("run")));
+  // The best reward and the patience used are remembered.
+  auto stopped = set;
+  stopped.push_back("training.stop_at_step=2");
+  run_cria_well(command("parts", stopped));
+  run_cria_well(command("parts", set));
+  expect_same("run", "parts", 3);
 }
 
 TEST_F(Ppo, RefusesWhatCannotBe) {

@@ -215,6 +215,11 @@ TEST(PpoModels, ModelsOfOneShapeShareTheirPasses) {
   SmallPpo ppo(small_config());
   EXPECT_EQ(&ppo.models.policy().passes, &ppo.models.value().passes);
   EXPECT_EQ(&ppo.models.policy().passes, &ppo.models.reference_passes());
+  // Products are the same bits with the same choice of packed weights or not (ops/linear.h).
+  const auto is_packed = [](const Model& model) {
+    return static_cast<bool>(model.linear(model.weights.language_head()).packed_forward);
+  };
+  EXPECT_EQ(is_packed(ppo.models.policy().model), is_packed(ppo.models.reference()));
   PpoConfig config = small_config();
   config.ppo.reference_precision = "bf16";
   SmallPpo other(config);
