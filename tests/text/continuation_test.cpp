@@ -14,7 +14,7 @@ namespace cria {
 namespace {
 
 const Tokenizer& golden_tokenizer() {
-  static const Tokenizer tokenizer(source_path("tests/golden/tokenizer.model"));
+  static const Tokenizer tokenizer(testing::source_path("tests/golden/tokenizer.model"));
   return tokenizer;
 }
 

@@ -13,7 +13,7 @@
 namespace cria {
 namespace {
 
-const std::string kGolden = source_path("tests/golden/");
+const std::string kGolden = testing::source_path("tests/golden/");
 
 nlohmann::json golden(const std::string& name) {
   std::ifstream file(kGolden + name);
