@@ -57,6 +57,7 @@ class Program:
         about = self.answer()
         self.name, self.work = about["name"], about["work"]
         self.seconds = []
+        self.parts = []  # of each round, where a program tells them apart
         self.peak_bytes = 0
 
     def answer(self):
@@ -67,7 +68,9 @@ class Program:
 
     def round(self):
         write(self.process, "")
-        return self.answer()["seconds"]
+        answer = self.answer()
+        self.parts.append(answer.get("parts", {}))
+        return answer["seconds"]
 
     def end(self):
         self.process.stdin.close()
@@ -109,19 +112,26 @@ def ratio(first, second):
     )
 
 
-def table(programs, commands, device):
+def parts_of(program):
+    """Median seconds of what a round is made of, the first round left out."""
+    names = program.parts[-1] if program.parts else {}
+    return ", ".join(f"{name} {statistics.median(part[name] for part in program.parts[1:]):.2f} s" for name in names)
+
+
+def table(programs, commands, device, unit):
     """With the memory of the host, where that is where the work is done."""
     memory = device != "cuda"
     lines = [
-        "| | tokens/s | range | ours is |" + (" peak memory |" if memory else ""),
+        f"| | {unit}/s | range | ours is |" + (" peak memory |" if memory else ""),
         "| --- | ---: | ---: | ---: |" + (" ---: |" if memory else ""),
     ]
     ours = programs[0] if programs and programs[0].command == commands[0] else None
     for program in programs:
         slowest, fastest = program.work / max(program.seconds), program.work / min(program.seconds)
         times = f"{ratio(ours, program):.2f}×" if ours and program is not ours else ""
+        digits = ".0f" if program.rate >= 100 else ".2f"
         lines.append(
-            f"| {program.name} | {program.rate:,.0f} | {slowest:,.0f}–{fastest:,.0f} | {times} |"
+            f"| {program.name} | {program.rate:,{digits}} | {slowest:,{digits}}–{fastest:,{digits}} | {times} |"
             + (f" {program.peak_bytes / 2**30:.2f} GiB |" if memory else "")
         )
     for command in commands:
@@ -129,6 +139,7 @@ def table(programs, commands, device):
             words = [os.path.basename(word) for word in command if "bench_" in word or word.endswith(".py")]
             words += ["products"] if "products" in command else []
             lines.append(f"| {' '.join(words)} | failed | | |" + (" |" if memory else ""))
+    lines += [f"\n{program.name}: {parts_of(program)}" for program in programs if parts_of(program)]
     return "\n".join(lines)
 
 
@@ -171,6 +182,13 @@ def comparisons(build, python, device):
             for heads in (12, 4, 1)
         ],
     )
+    if not on_gpu:
+        iteration = os.path.join(HERE, "ppo_iteration.py")
+        yield (
+            "ppo 15m: an iteration of 64 prompts of 32 tokens, answers of 64, 8 mini-batches, fp32",
+            [[sys.executable, iteration, "--cria", os.path.join(build, "cria"), "--model", model("15m")]]
+            + ([peer("ppo_iteration", "--model", model("15m"))] if python else []),
+        )
 
 
 class Ops:
@@ -283,7 +301,7 @@ def main():
         if not title.startswith(options.only):
             continue
         programs = take_turns(commands, options.rounds, options.threads)
-        texts.append(f"{title}\n\n{table(programs, commands, options.device)}")
+        texts.append(f"{title}\n\n{table(programs, commands, options.device, 'samples' if title.startswith('ppo') else 'tokens')}")
         print("\n" + texts[-1], flush=True)
     if options.write:
         with open(options.write, "w") as file:

@@ -1,7 +1,7 @@
 """ppo/: the mathematics of PPO in PyTorch, in double precision.
 
   functions.json  whitening, GAE, and the two clipped losses with their gradients. Written as TRL's PPO trainer
-                  has them (masked_whiten and masked_mean of padded tensors, up to trl 0.29, which had it last),
+                  has them (masked_whiten and masked_mean of padded tensors; its pinned release no longer does),
                   so that padding is there to be ignored. Lists are the answers' tokens, one answer after the other.
   value_model/    a reward model of the policy's vocabulary.
   run.json        a PPO run on given answers: a policy (models/gqa_untied), its reference, and value_model/

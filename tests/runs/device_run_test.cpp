@@ -25,13 +25,14 @@ std::vector<DeviceRunCase> cases() {
     for (const Trainer trainer : {Trainer::pretrain, Trainer::sft}) {
       for (const char* precision : {"fp32", "bf16"}) result.push_back({device, trainer, precision});
     }
+    result.push_back({device, Trainer::reward, "fp32"});
+    result.push_back({device, Trainer::dpo, "fp32"});
   }
   return result;
 }
 
 std::string case_name(const ::testing::TestParamInfo<DeviceRunCase>& info) {
-  const std::string trainer = info.param.trainer == Trainer::pretrain ? "pretrain" : "sft";
-  return info.param.device + "_" + trainer + "_" + info.param.precision;
+  return info.param.device + "_" + name_of(info.param.trainer) + "_" + info.param.precision;
 }
 
 // Runs of four steps of four rows, two passes each, of a model that is as small as kernels let it

@@ -1,5 +1,8 @@
 // cria demo-check: what answers to the demo world's questions are worth, by kind.
+#include <algorithm>
 #include <array>
+#include <cmath>
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -8,6 +11,7 @@
 #include "cria/demo_world/checker.h"
 #include "cria/demo_world/files.h"
 #include "cria/io/atomic_directory.h"
+#include "cria/io/file.h"
 
 #include "trainers/commands/commands.h"
 
@@ -21,6 +25,7 @@ struct CheckOptions {
   std::string answers;
   std::vector<std::string> questions;
   std::string output;
+  std::vector<std::string> before;
 };
 
 // Sums over the answers to one kind of question.
@@ -101,6 +106,44 @@ std::string row(const std::string& kind, const Figures& figures) {
   return line + "\n";
 }
 
+json read_figures(const std::string& path) {
+  json figures = json::parse(read_file(path), nullptr, /*allow_exceptions=*/false);
+  if (figures.is_object() && figures.contains("all") && figures.contains("kinds")) return figures;
+  throw input_error(path, "not the figures of demo-check", "give a file that its --output wrote");
+}
+
+// How a kind of question fares from one stage to the next: the share right, with its standard
+// error.
+std::string comparison(std::vector<std::pair<std::string, json>> stages) {
+  std::string text = fmt::format("\n{:<10}", "right");
+  for (const auto& [name, figures] : stages) text += fmt::format(" {:>16}", name);
+  const auto line = [&](const std::string& kind, const auto& part) {
+    text += fmt::format("\n{:<10}", kind);
+    for (const auto& [name, figures] : stages) {
+      const json& of = part(figures);
+      const double right = of.value("right", 0.0);
+      const double error = std::sqrt(right * (1 - right) / of.value("answers", 1.0));
+      text += fmt::format(" {:>9.1f} ± {:<4.1f}", 100 * right, 100 * error);
+    }
+  };
+  for (const std::string_view kind : demo::kKindNames) {
+    const bool everywhere = std::all_of(stages.begin(), stages.end(), [&](const auto& stage) {
+      return stage.second["kinds"].contains(std::string(kind));
+    });
+    if (!everywhere) continue;
+    line(std::string(kind),
+         [&](const json& figures) -> const json& { return figures["kinds"][std::string(kind)]; });
+  }
+  line("all", [](const json& figures) -> const json& { return figures["all"]; });
+  return text + "\n";
+}
+
+// runs/demo/ppo.figures.json is of the stage "ppo".
+std::string stage_name(const std::string& path) {
+  std::string name = std::filesystem::path(path).filename().string();
+  return name.substr(0, name.find('.'));
+}
+
 void run(const CheckOptions& options) {
   const auto questions = read_questions(options.questions);
   std::array<Figures, demo::kKindNames.size()> by_kind;
@@ -128,6 +171,13 @@ void run(const CheckOptions& options) {
   }
   fmt::print("{}", table + row("all", all));
   if (!options.output.empty()) write_file_atomically(options.output, report.dump(2) + "\n");
+  if (options.before.empty()) return;
+  std::vector<std::pair<std::string, json>> stages;
+  for (const std::string& path : options.before) {
+    stages.emplace_back(stage_name(path), read_figures(path));
+  }
+  stages.emplace_back(stage_name(options.answers), report);
+  fmt::print("{}", comparison(std::move(stages)));
 }
 
 }  // namespace
@@ -141,6 +191,8 @@ void add_demo_check_command(CLI::App& app) {
                       "the files that the prompts came from, where the answers do not say what is "
                       "right themselves");
   command->add_option("--output", options->output, "JSON file to write the figures to");
+  command->add_option("--before", options->before,
+                      "figures of earlier stages, to set the share right beside");
   command->callback([options] { run(*options); });
 }
 

@@ -1,0 +1,76 @@
+#!/usr/bin/env python3
+"""PPO iterations of `cria ppo` on random models, one for each line on stdin, as rounds.h says.
+
+    benchmarks/ppo_iteration.py --cria build/cria --model configs/models/15m.yaml
+
+Each round is the run resumed for one more iteration; its seconds are those that the run's own metrics give to rollout,
+scoring and update (starting, loading and saving are not part of it, as they are not for the peer)."""
+
+import argparse
+import json
+import os
+import pathlib
+import random
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cria", required=True)
+    parser.add_argument("--model", required=True, help="YAML file with its shape")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--prompts", type=int, default=64)
+    parser.add_argument("--prompt-length", type=int, default=32)
+    parser.add_argument("--response-length", type=int, default=64)
+    parser.add_argument("--slots", type=int, default=64)
+    parser.add_argument("--mini-batches", type=int, default=8)
+    options = parser.parse_args()
+
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        tokenizer = str(ROOT / "tests/golden/tokenizer.model")
+        for name, head in (("policy", "language"), ("reward", "score")):
+            run(options.cria, "init", "--config", options.model, "--tokenizer", tokenizer, "--head", head, "--seed", "1",
+                "--output", str(folder / name))
+        draw = random.Random(1)
+        with open(folder / "prompts.jsonl", "w") as file:
+            for _ in range(options.prompts):
+                ids = [1] + [draw.randrange(3, 500) for _ in range(options.prompt_length - 1)]
+                file.write(json.dumps({"input_ids": ids}) + "\n")
+        length = options.prompt_length + options.response_length
+        settings = {
+            "model.path": folder / "policy", "ppo.helpfulness": folder / "reward",
+            "data.train": f"[{{path: {folder}/prompts.jsonl}}]", "data.max_length": length,
+            "training.output_dir": folder / "run", "training.max_steps": 1000, "training.device": options.device,
+            "training.train_batch_size": options.prompts, "training.micro_batch_tokens": 8 * length,
+            "optimizer.learning_rate": "1e-6", "optimizer.lr_scheduler_type": "constant",
+            "ppo.response_length": options.response_length, "ppo.slots": options.slots,
+            "ppo.num_mini_batches": options.mini_batches, "logging.logging_steps": 1, "checkpoint.keep": 1,
+        }
+        print(json.dumps({"name": "cria fp32", "work": options.prompts}), flush=True)
+        peak = 0
+        for step, _ in enumerate(sys.stdin, start=1):
+            assignments = [f"{key}={value}" for key, value in settings.items()] + [f"training.stop_at_step={step}"]
+            peak = max(peak, run(options.cria, "ppo", *(part for one in assignments for part in ("--set", one))))
+            with open(folder / "run" / "metrics.jsonl") as file:
+                figures = json.loads(file.readlines()[-1])
+            parts = {name: figures["time/" + name] for name in ("rollout", "scoring", "update")}
+            print(json.dumps({"seconds": sum(parts.values()), "parts": parts}), flush=True)
+        print(json.dumps({"peak_bytes": peak}), flush=True)
+
+
+def run(*command):
+    """The most memory that the process held."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    output = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    if status != 0:
+        sys.exit(output)
+    return usage.ru_maxrss * 1024
+
+
+main()
