@@ -26,18 +26,21 @@ for seed in 1 2 3; do
   fi
   shared=(--set "training.seed=$seed" --set data.max_length=1024 --set training.micro_batch_tokens=2048
     --set optimizer.warmup_ratio=0.05 --set logging.logging_steps=50)
-  # Pretraining reads text; fine-tuning reads the same dialogues in the chat format that the reward model will see.
+  # Pretraining reads text; fine-tuning reads the same dialogues in the chat format that the reward model will see. A
+  # few lines hold roles out of order or an empty answer: they are left out, and counted in the log.
   "$cria" pretrain "$here/../configs/recipes/small-pretrain.yaml" "${shared[@]}" --set "model.path=$run/model" \
     --set "data.train=[{path: $run/text.jsonl}]" --set training.train_batch_size=4 --set training.num_train_epochs=4 \
     --set optimizer.learning_rate=2e-3 --set "training.output_dir=$run/pretrain"
   "$cria" sft "$here/../configs/recipes/small-sft.yaml" "${shared[@]}" --set "model.path=$run/pretrain/final" \
+    --set data.skip_bad_lines=true \
     --set "data.train=[{path: $run/text.jsonl}]" --set training.train_batch_size=4 --set training.num_train_epochs=1 \
     --set optimizer.learning_rate=1e-3 --set "training.output_dir=$run/sft"
-  "$cria" reward "${shared[@]}" --set "model.path=$run/sft/final" --set "data.train=[{path: $run/train.jsonl}]" \
+  "$cria" reward "${shared[@]}" --set data.skip_bad_lines=true --set "model.path=$run/sft/final" --set "data.train=[{path: $run/train.jsonl}]" \
     --set "data.eval=[{path: $run/test.jsonl}]" --set data.over_long=drop --set training.train_batch_size=16 \
     --set training.num_train_epochs=1 --set optimizer.learning_rate=3e-4 --set "training.output_dir=$run/reward"
   for part in train test; do
-    "$cria" tokenize --tokenizer "$run/tokenizer.model" --data "$run/$part.jsonl" --output "$run/$part.ids.jsonl"
+    "$cria" tokenize --tokenizer "$run/tokenizer.model" --data "$run/$part.jsonl" --skip-bad-lines \
+      --output "$run/$part.ids.jsonl"
     jq -r '(.chosen_input_ids | length) - (.rejected_input_ids | length)' "$run/$part.ids.jsonl" >"$run/$part.lengths"
   done
   # Length alone: one sign, learnt in training ("the shorter one is better", or the longer); a tie counts half.

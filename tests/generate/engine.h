@@ -32,7 +32,8 @@ class Threads {
 class Engine {
  public:
   explicit Engine(const ModelConfig& config, GeneratorOptions options = {},
-                  DType dtype = DType::f32, int threads = 1, const std::string& device = test_device())
+                  DType dtype = DType::f32, int threads = 1,
+                  const std::string& device = test_device())
       : threads_(threads),
         small_(config, dtype, /*seed=*/1, device),
         generator_(small_.model(), with_small_blocks(options)) {
