@@ -1,6 +1,6 @@
 # cria: `make demo` and `make test` do everything on a fresh Debian 12 machine, set-up included.
 .DEFAULT_GOAL := help
-.PHONY: help setup build test mutate demo bench gpu gpu-bundle gpu-rehearsal golden format lint sanitize fuzz clean
+.PHONY: help setup build test mutate demo demo-preferences bench gpu gpu-bundle gpu-rehearsal golden format lint sanitize fuzz clean
 
 BUILD ?= build
 CMAKE_ARGS ?=
@@ -16,7 +16,7 @@ LINT_PACKAGES := clang-format clang-tidy libomp-dev
 FUZZ_PACKAGES := clang libclang-rt-14-dev
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # $(call install,PACKAGES): installs what is missing, or prints the line that would.
 define install
@@ -47,8 +47,11 @@ mutate: setup ## seeded bugs in the CUDA kernels, each of which the tests must s
 	@cmake --build $(BUILD) -j $(JOBS) --target test_ops test_kernels
 	@tests/mutations/mutate.py --build $(BUILD) --jobs $(JOBS) $(if $(ONLY),--only $(ONLY))
 
-demo: build ## the whole recipe on a small world, tokenizer to PPO, in minutes on a CPU
+demo: build ## tokenizer, pretraining, fine-tuning and questions answered, in minutes on a CPU
 	@configs/demo/demo.sh $(BUILD)/cria
+
+demo-preferences: build ## the same, and on to reward models, rejection sampling and PPO (settings not tuned yet)
+	@configs/demo/demo.sh $(BUILD)/cria preferences
 
 bench: setup ## benchmarks beside PyTorch and transformers from PyPI, into build/benchmarks.md
 	@cmake -S . -B $(BUILD) -G Ninja -DCRIA_BENCHMARKS=ON $(CMAKE_ARGS) >/dev/null

@@ -46,7 +46,7 @@ for seed in 1 2 3; do
   # Length alone: one sign, learnt in training ("the shorter one is better", or the longer); a tie counts half.
   share() { awk '{ s += $1 < 0 ? 1 : $1 > 0 ? 0 : 0.5 } END { print s / NR }' "$1"; }
   awk -v seed="$seed" -v train="$(share "$run/train.lengths")" -v test="$(share "$run/test.lengths")" \
-    -v n="$(wc -l <"$run/test.lengths")" -v accuracy="$(jq '.parts[0].accuracy' "$run/reward/evaluation.json")" \
+    -v n="$(jq .parts.all.pairs "$run/reward/evaluation.json")" -v accuracy="$(jq .parts.all.accuracy "$run/reward/evaluation.json")" \
     'BEGIN {
       length_only = train >= 0.5 ? test : 1 - test
       printf "seed %d: %d held-out pairs, reward model %.3f (standard error %.3f), length alone %.3f, chance 0.500\n",

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# From nothing to a small chat model, by Llama 2's recipe: data, tokenizer, pretraining, fine-tuning, two reward models,
-# rejection sampling and PPO; after each stage the share of right answers by kind. Run again, it goes on where it was
-# stopped; `rm -r runs/demo` starts anew.
+# From nothing to a small model that answers questions: data, tokenizer, pretraining, fine-tuning, and the share of
+# right answers by kind. With `preferences` as the second argument it goes on to two reward models, rejection sampling
+# and PPO. Run again, it goes on where it was stopped; `rm -r runs/demo` starts anew.
 set -euo pipefail
 cria=${1:-build/cria}
+goal=${2:-sft}
 run=runs/demo
 started=$SECONDS
 mkdir -p "$run"
@@ -44,6 +45,10 @@ for kind in recall spell sum most risky; do sed -n 3p "$run/data/test_$kind.json
 answer --model "$run/sft/final" --prompts "$run/some_questions.jsonl"
 say "all of them: the share of right answers, and their manner"
 check sft
+if [ "$goal" = sft ]; then
+  say "done: model in $run/sft/final, answers in $run/sft.jsonl, figures in $run/sft.figures.json"
+  exit
+fi
 
 say "a reward model of helpfulness, from pairs of answers with ratings"
 "$cria" reward configs/demo/reward_helpful.yaml
