@@ -104,7 +104,7 @@ empty :=
 space := $(empty) $(empty)
 QUICK_TESTS := core ops kernels text data io model optim report
 sanitize: setup ## quick tests under AddressSanitizer and UBSan
-	@cmake -S . -B $(BUILD)-sanitize -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCRIA_SANITIZE=address,undefined $(CMAKE_ARGS) >/dev/null
+	@cmake -S . -B $(BUILD)-sanitize -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCRIA_SANITIZE=address,undefined -DCRIA_CUDA=off $(CMAKE_ARGS) >/dev/null
 	@cmake --build $(BUILD)-sanitize -j $(JOBS) --target $(addprefix test_,$(QUICK_TESTS))
 	@GTEST_FILTER='-*_reverse:*_shuffled:Models/*_emulated' ctest --test-dir $(BUILD)-sanitize --output-on-failure -j $(TEST_JOBS) -R '^($(subst $(space),|,$(strip $(QUICK_TESTS))))$$'
 

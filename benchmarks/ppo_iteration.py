@@ -21,7 +21,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cria", required=True)
-    parser.add_argument("--model", required=True, help="YAML file with its shape")
+    parser.add_argument("--model", required=True, help="YAML file with its shape; its vocabulary becomes the tokenizer's 512")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--prompts", type=int, default=64)
     parser.add_argument("--prompt-length", type=int, default=32)
@@ -34,7 +34,7 @@ def main():
         folder = pathlib.Path(folder)
         tokenizer = str(ROOT / "tests/golden/tokenizer.model")
         for name, head in (("policy", "language"), ("reward", "score")):
-            run(options.cria, "init", "--config", options.model, "--tokenizer", tokenizer, "--head", head, "--seed", "1",
+            run(options.cria, "init", "--config", options.model, "--set", "vocab_size=512", "--tokenizer", tokenizer, "--head", head, "--seed", "1",
                 "--output", str(folder / name))
         draw = random.Random(1)
         with open(folder / "prompts.jsonl", "w") as file:
