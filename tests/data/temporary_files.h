@@ -1,8 +1,6 @@
 // A folder of files for one test, gone with the object.
 #pragma once
 
-#include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <string>
 
@@ -11,20 +9,13 @@
 
 #include "cria/core/error.h"
 
+#include "support/temporary_directory.h"
+
 namespace cria {
 
 class TemporaryFiles {
  public:
-  TemporaryFiles() {
-    std::string name = (std::filesystem::temp_directory_path() / "cria_data_XXXXXX").string();
-    if (!mkdtemp(name.data())) throw std::runtime_error("no temporary folder");
-    folder_ = name;
-  }
-  TemporaryFiles(const TemporaryFiles&) = delete;
-  TemporaryFiles& operator=(const TemporaryFiles&) = delete;
-  ~TemporaryFiles() { std::filesystem::remove_all(folder_); }
-
-  std::string path(const std::string& name) const { return folder_ + "/" + name; }
+  std::string path(const std::string& name) const { return directory_ / name; }
 
   std::string write(const std::string& name, const std::string& bytes) const {
     std::ofstream(path(name), std::ios::binary) << bytes;
@@ -42,7 +33,7 @@ class TemporaryFiles {
   }
 
  private:
-  std::string folder_;
+  TemporaryDirectory directory_;
 };
 
 // Runs `action`, which must throw an input Error, and gives its message.

@@ -11,7 +11,7 @@
 #include "cria/io/file.h"
 
 #include "expect_error.h"
-#include "temporary_directory.h"
+#include "support/temporary_directory.h"
 
 namespace cria {
 namespace {

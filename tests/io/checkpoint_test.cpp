@@ -13,7 +13,7 @@
 #include "expect_error.h"
 #include "small_model.h"
 #include "support/places.h"
-#include "temporary_directory.h"
+#include "support/temporary_directory.h"
 
 namespace cria {
 namespace {

@@ -7,7 +7,7 @@
 
 #include "expect_error.h"
 #include "support/places.h"
-#include "temporary_directory.h"
+#include "support/temporary_directory.h"
 
 namespace cria {
 namespace {

@@ -5,7 +5,7 @@
 #include <limits>
 
 #include "expect_error.h"
-#include "temporary_directory.h"
+#include "support/temporary_directory.h"
 
 namespace cria {
 namespace {

@@ -15,6 +15,7 @@
 #include "cria/io/hugging_face.h"
 
 #include "support/places.h"
+#include "support/temporary_directory.h"
 
 namespace cria::testing {
 
@@ -89,12 +90,10 @@ TEST(GoldenWritten, DirectoriesAreThoseThatTransformersLoads) {
     for (const Written& written : kWritten) write(written, keep);
     GTEST_SKIP() << "written to " << keep << " for tests/golden/check_written.py";
   }
-  std::string name = (fs::temp_directory_path() / "cria-written-XXXXXX").string();
-  ASSERT_NE(mkdtemp(name.data()), nullptr);
-  const fs::path parent = name;
+  const TemporaryDirectory directory;
+  const fs::path parent = directory.path();
   for (const Written& written : kWritten) write(written, parent);
   const nlohmann::json found = checksums(parent);
-  fs::remove_all(parent);
   const auto expected = nlohmann::json::parse(read_file(kGolden / "written_checksums.json"));
   EXPECT_EQ(found, expected) << nlohmann::json::diff(expected, found).dump(1);
 }

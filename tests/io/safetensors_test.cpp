@@ -5,7 +5,7 @@
 #include <fstream>
 
 #include "expect_error.h"
-#include "temporary_directory.h"
+#include "support/temporary_directory.h"
 
 namespace cria {
 namespace {
