@@ -144,6 +144,17 @@ void MixedData::check_cursor(std::span<const int64_t> cursor, size_t own) const 
                     "resume with the same files and lengths, or start a new run");
 }
 
+std::vector<int64_t> MixedData::cursor() const {
+  std::vector<int64_t> cursor = {fingerprint()};
+  cursor.insert(cursor.end(), mixture_.taken().begin(), mixture_.taken().end());
+  return cursor;
+}
+
+void MixedData::seek(std::span<const int64_t> cursor) {
+  check_cursor(cursor, 0);
+  mixture_.seek(cursor.subspan(1));
+}
+
 std::string MixedData::report() const {
   std::string lines;
   for (size_t i = 0; i < sources_.size(); ++i) {

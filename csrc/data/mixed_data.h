@@ -33,6 +33,9 @@ enum class EpochRule { total, first_exhausted, all_exhausted };
 class MixedData : public virtual TrainingData {
  public:
   std::string report() const override;
+  // How many items of each source were taken: all that there is to say where rows are whole items.
+  std::vector<int64_t> cursor() const override;
+  void seek(std::span<const int64_t> cursor) override;
 
  protected:
   // What weights are shares of and epochs count; reports name items by it too.

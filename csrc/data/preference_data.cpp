@@ -34,17 +34,6 @@ class MixedPreferences : public MixedData, public PreferenceData {
     return result;
   }
 
-  std::vector<int64_t> cursor() const override {
-    std::vector<int64_t> cursor = {fingerprint()};
-    cursor.insert(cursor.end(), mixture_.taken().begin(), mixture_.taken().end());
-    return cursor;
-  }
-
-  void seek(std::span<const int64_t> cursor) override {
-    check_cursor(cursor, 0);
-    mixture_.seek(cursor.subspan(1));
-  }
-
   int64_t rows_in_epochs(double epochs) const override {
     return std::llround(epochs * epoch_size());
   }

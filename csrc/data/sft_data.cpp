@@ -30,17 +30,6 @@ class SftData : public MixedData {
     return result;
   }
 
-  std::vector<int64_t> cursor() const override {
-    std::vector<int64_t> cursor = {fingerprint()};
-    cursor.insert(cursor.end(), mixture_.taken().begin(), mixture_.taken().end());
-    return cursor;
-  }
-
-  void seek(std::span<const int64_t> cursor) override {
-    check_cursor(cursor, 0);
-    mixture_.seek(cursor.subspan(1));
-  }
-
   // Goes through the examples from the start, for how they fall into rows depends on their order.
   int64_t rows_in_epochs(double epochs) const override {
     int64_t left = std::llround(epochs * epoch_size());
