@@ -130,15 +130,6 @@ TEST_F(CommandGenerate, AtATerminalABarCountsTheAnswers) {
   EXPECT_EQ(json_lines(path("answers.jsonl")).size(), 6u);
 }
 
-// True once the process has a handler of its own for the signal.
-bool handles(const Process& process, int signal) {
-  for (const std::string& line : lines_of("/proc/" + std::to_string(process.pid()) + "/status")) {
-    if (!line.starts_with("SigCgt:")) continue;
-    return (std::stoull(line.substr(7), nullptr, 16) >> (signal - 1) & 1) != 0;
-  }
-  return false;
-}
-
 // Stopped in the middle, generate leaves the answers that were complete, whole and in order.
 TEST_F(CommandGenerate, ASignalLeavesWhatIsComplete) {
   std::vector<std::string> prompts;
@@ -163,7 +154,7 @@ TEST_F(CommandGenerate, ASignalLeavesWhatIsComplete) {
     for (int wait = 2; answers.size() < 3 && wait <= 32; wait *= 2) {
       std::filesystem::remove(path("out.jsonl"));
       Process process(command("prompts.jsonl"));
-      while (process.running() && !handles(process, SIGTERM)) std::this_thread::yield();
+      while (process.running() && !process.handles(SIGTERM)) std::this_thread::yield();
       std::this_thread::sleep_for(wait * time_of_few);
       process.signal(signal);
       const ProcessResult result = process.wait();

@@ -27,7 +27,7 @@ TEST_P(MicroBatches, AnySplitOfTheBatch) {
       const std::string tokens = std::to_string(least_pass_tokens(GetParam()) + more);
       SCOPED_TRACE(precision + " in passes of " + tokens);
       run(tokens, tokens);
-      expect_close_metrics(small.path(tokens), small.path("all"), precision);
+      expect_close_metrics(small.path(tokens), small.path("all"), precision, 6);
     }
   }
 }

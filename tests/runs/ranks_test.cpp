@@ -38,7 +38,7 @@ void expect_same_on_any_rank_count(Trainer trainer, const std::string& precision
                                        "training.micro_batch_tokens=" + std::to_string(tokens)}))
               .wait();
       ASSERT_EQ(result.exit_code, 0) << result.output << result.errors;
-      expect_close_metrics(small.path(name), small.path("one"), precision);
+      expect_close_metrics(small.path(name), small.path("one"), precision, 6);
     }
   }
 }

@@ -82,6 +82,15 @@ Process::~Process() {
 
 void Process::signal(int number) const { kill(pid_, number); }
 
+bool Process::handles(int number) const {
+  std::ifstream status("/proc/" + std::to_string(pid_) + "/status");
+  for (std::string line; std::getline(status, line);) {
+    if (!line.starts_with("SigCgt:")) continue;
+    return (std::stoull(line.substr(7), nullptr, 16) >> (number - 1) & 1) != 0;
+  }
+  return false;
+}
+
 bool Process::running() {
   if (!finished_) finished_ = waitpid(pid_, &status_, WNOHANG) == pid_;
   return !finished_;

@@ -28,6 +28,7 @@ class Process {
 
   pid_t pid() const { return pid_; }
   void signal(int number) const;
+  bool handles(int number) const;  // has a handler of its own for that signal by now
   bool running();
   std::vector<pid_t> children() const;
   ProcessResult wait();

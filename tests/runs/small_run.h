@@ -41,8 +41,8 @@ class SmallRun {
 void expect_same_checkpoint(const std::string& run, const std::string& other, int step);
 void expect_same_run(const std::string& run, const std::string& other, int last_step);
 
-// The same figures at every step, but for the order of sums: within 1e-4 in fp32 and 2^-8 in bf16
-// of each.
+// `steps` lines of the same figures, but for the order of sums: within 1e-4 in fp32 and 2^-8 in
+// bf16 of each.
 //
 // fp32 sums over other orders: the relative error of a sum of n terms grows like sqrt(n) 2^-24; the
 // loss of a step is a sum of some hundred log-probabilities, the gradient norm one of gradients
@@ -51,7 +51,7 @@ void expect_same_run(const std::string& run, const std::string& other, int last_
 // gradient's size; six steps at most are compared. In bf16 those differences flip single roundings
 // of activations, each by 2^-8 of one value among hundreds that a loss is made of.
 void expect_close_metrics(const std::string& run, const std::string& other,
-                          const std::string& precision);
+                          const std::string& precision, size_t steps);
 
 // The launcher of several ranks on few cores.
 std::vector<std::string> mpirun(int ranks);
