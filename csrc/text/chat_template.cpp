@@ -101,7 +101,10 @@ EncodedText encode_dialogue(const Tokenizer& tokenizer, std::span<const Message>
       break;
     }
     const int32_t segment = static_cast<int32_t>(answer);
-    parts.push_back({" [/INST] ", kMarker});
+    parts.push_back({" [/INST]", kMarker});
+    // With the space in front: the prompt of an answer ends before it, so that where the space is a
+    // token of its own (before a digit), it is one that the model has to say.
+    parts.push_back({" ", segment});
     parts.push_back({strip(messages[answer].content), segment});
     parts.push_back({" ", segment});
     append(encoded, tokenizer, parts);

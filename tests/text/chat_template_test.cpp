@@ -113,8 +113,23 @@ TEST(ChatTemplate, CharactersInBytesStayInTheirSegment) {
   const std::vector<Message> messages = {{"user", "\u65e5\u672c"}, {"assistant", "\U0001F600"}};
   const EncodedText encoded = encode_dialogue(small_tokenizer(), messages);
   EXPECT_EQ(text_of(encoded, 0), "\u65e5\u672c");
-  // Four bytes, the space and the eos.
-  EXPECT_EQ(std::count(encoded.segments.begin(), encoded.segments.end(), 1), 4 + 1 + 1);
+  // The space in front, four bytes, the space behind and the eos.
+  EXPECT_EQ(std::count(encoded.segments.begin(), encoded.segments.end(), 1), 1 + 4 + 1 + 1);
+}
+
+// A tokenizer has " it" as one token, and the space before a digit or an unknown character as one
+// of its own: whatever comes after the prompt has to be generated, so it has to be learnt.
+TEST(ChatTemplate, AnAnswerIsAllThatIsGenerated) {
+  for (const char* answer : {"it is black", "6.", "42", "\U0001F600", "</s>", "(no)"}) {
+    const std::vector<Message> messages = {{"user", "what is it"}, {"assistant", answer}};
+    const EncodedText encoded = encode_dialogue(small_tokenizer(), messages);
+    const std::vector<int32_t> prompt = open_ids("what is it");
+    ASSERT_EQ(std::vector<int32_t>(encoded.ids.begin(), encoded.ids.begin() + prompt.size()),
+              prompt);
+    for (size_t i = 0; i < encoded.ids.size(); ++i) {
+      EXPECT_EQ(encoded.segments[i] == 1, i >= prompt.size()) << answer << ", token " << i;
+    }
+  }
 }
 
 TEST(ChatTemplate, RolesOutOfOrderAreErrors) {

@@ -34,8 +34,9 @@ inline constexpr int32_t kMarker = -1;
 struct EncodedText {
   std::vector<int32_t> ids;
   // For each token the index of its message (of its part, for encode_completion), or kMarker for
-  // what belongs to none: bos, [INST], <<SYS>>, a separator. The space and the eos that end an
-  // answer belong to the answer. A token that straddles two segments belongs to the later one.
+  // what belongs to none: bos, [INST], <<SYS>>, a separator. The space in front of an answer, the
+  // one behind it and its eos belong to the answer: all that is generated after a prompt. A token
+  // that straddles two segments belongs to the later one.
   std::vector<int32_t> segments;
 };
 
