@@ -184,11 +184,13 @@ def comparisons(build, python, device):
     )
     if not on_gpu:
         iteration = os.path.join(HERE, "ppo_iteration.py")
-        yield (
-            "ppo 15m: an iteration of 64 prompts of 32 tokens, answers of 64, 8 mini-batches, a vocabulary of 512, fp32",
-            [[sys.executable, iteration, "--cria", os.path.join(build, "cria"), "--model", model("15m")]]
-            + ([peer("ppo_iteration", "--model", model("15m"), "--set", "vocab_size=512")] if python else []),
-        )
+        for vocabulary in ("32000", "512"):
+            yield (
+                f"ppo 15m vocabulary {vocabulary}: an iteration of 64 prompts of 32 tokens, answers of 64, 8 mini-batches, fp32",
+                [[sys.executable, iteration, "--cria", os.path.join(build, "cria"), "--model", model("15m"),
+                  "--vocabulary", vocabulary]]
+                + ([peer("ppo_iteration", "--model", model("15m"), "--set", "vocab_size=" + vocabulary)] if python else []),
+            )
 
 
 class Ops:

@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import random
+import struct
 import subprocess
 import sys
 import tempfile
@@ -21,7 +22,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cria", required=True)
-    parser.add_argument("--model", required=True, help="YAML file with its shape; its vocabulary becomes the tokenizer's 512")
+    parser.add_argument("--model", required=True, help="YAML file with its shape")
+    parser.add_argument("--vocabulary", type=int, default=32000, help="in the place of the shape's, 512 at least")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--prompts", type=int, default=64)
     parser.add_argument("--prompt-length", type=int, default=32)
@@ -32,10 +34,11 @@ def main():
 
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
-        tokenizer = str(ROOT / "tests/golden/tokenizer.model")
+        tokenizer = str(folder / "tokenizer.model")
+        write_tokenizer(tokenizer, options.vocabulary)
         for name, head in (("policy", "language"), ("reward", "score")):
-            run(options.cria, "init", "--config", options.model, "--set", "vocab_size=512", "--tokenizer", tokenizer, "--head", head, "--seed", "1",
-                "--output", str(folder / name))
+            run(options.cria, "init", "--config", options.model, "--set", f"vocab_size={options.vocabulary}", "--tokenizer", tokenizer,
+                "--head", head, "--seed", "1", "--output", str(folder / name))
         draw = random.Random(1)
         with open(folder / "prompts.jsonl", "w") as file:
             for _ in range(options.prompts):
@@ -61,6 +64,22 @@ def main():
             parts = {name: figures["time/" + name] for name in ("rollout", "scoring", "update")}
             print(json.dumps({"seconds": sum(parts.values()), "parts": parts}), flush=True)
         print(json.dumps({"peak_bytes": peak}), flush=True)
+
+
+def write_tokenizer(path, vocabulary):
+    """The tests' tokenizer of 512 pieces with further ones that no text has: a model's tokenizer must have as many as it.
+    A SentencePiece model is a protobuf message whose field 1 are the pieces (text 1, score 2), and repeated fields go on
+    wherever they come again."""
+
+    def field(number, content):
+        size = len(content)
+        assert size < 128
+        return bytes([number << 3 | 2, size]) + content
+
+    with open(path, "wb") as file:
+        file.write((ROOT / "tests/golden/tokenizer.model").read_bytes())
+        for i in range(512, vocabulary):
+            file.write(field(1, field(1, f"\u2581unused{i}".encode()) + b"\x15" + struct.pack("<f", -float(i))))
 
 
 def run(*command):

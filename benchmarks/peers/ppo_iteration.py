@@ -1,4 +1,4 @@
-"""../ppo_iteration.cpp with transformers and PyTorch: one PPO iteration as trl's PPOTrainer does it (padded batches, one
+"""../ppo_iteration.py with transformers and PyTorch: one PPO iteration as trl's PPOTrainer does it (padded batches, one
 reward model, a value model, a frozen reference), without its logging. fp32."""
 
 import argparse
@@ -59,10 +59,10 @@ class Iteration:
         return torch.cat(parts)
 
     def logprobs(self, model, ids):
-        """Of the answers, and the entropies."""
+        """Of the answers; the prompts' logits, which nobody wants, are not computed."""
         start = self.prompts.shape[1]
-        logits = model(input_ids=ids, use_cache=False).logits[:, start - 1 : -1]
-        every = torch.log_softmax(logits, -1)
+        kept = ids.shape[1] - start + 1
+        every = torch.log_softmax(model(input_ids=ids, use_cache=False, logits_to_keep=kept).logits[:, :-1], -1)
         return every.gather(-1, ids[:, start:, None]).squeeze(-1)
 
     def values(self, ids):
