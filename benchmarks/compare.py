@@ -184,12 +184,13 @@ def comparisons(build, python, device):
     )
     if not on_gpu:
         iteration = os.path.join(HERE, "ppo_iteration.py")
-        for vocabulary in ("32000", "512"):
+        for precision, vocabulary in (("fp32", "32000"), ("bf16", "32000"), ("fp32", "512")):
+            shared = ["--model", model("15m"), "--precision", precision]
             yield (
-                f"ppo 15m vocabulary {vocabulary}: an iteration of 64 prompts of 32 tokens, answers of 64, 8 mini-batches, fp32",
-                [[sys.executable, iteration, "--cria", os.path.join(build, "cria"), "--model", model("15m"),
-                  "--vocabulary", vocabulary]]
-                + ([peer("ppo_iteration", "--model", model("15m"), "--set", "vocab_size=" + vocabulary)] if python else []),
+                f"ppo 15m {precision} vocabulary {vocabulary}: an iteration of 64 prompts of 32 tokens, answers of 64, "
+                "8 mini-batches",
+                [[sys.executable, iteration, "--cria", os.path.join(build, "cria"), *shared, "--vocabulary", vocabulary]]
+                + ([peer("ppo_iteration", *shared, "--set", "vocab_size=" + vocabulary)] if python else []),
             )
 
 

@@ -24,6 +24,7 @@ def main():
     parser.add_argument("--cria", required=True)
     parser.add_argument("--model", required=True, help="YAML file with its shape")
     parser.add_argument("--vocabulary", type=int, default=32000, help="in the place of the shape's, 512 at least")
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--prompts", type=int, default=64)
     parser.add_argument("--prompt-length", type=int, default=32)
@@ -49,12 +50,13 @@ def main():
             "model.path": folder / "policy", "ppo.helpfulness": folder / "reward",
             "data.train": f"[{{path: {folder}/prompts.jsonl}}]", "data.max_length": length,
             "training.output_dir": folder / "run", "training.max_steps": 1000, "training.device": options.device,
+            "training.precision": options.precision, "ppo.reward_precision": options.precision,
             "training.train_batch_size": options.prompts, "training.micro_batch_tokens": 8 * length,
             "optimizer.learning_rate": "1e-6", "optimizer.lr_scheduler_type": "constant",
             "ppo.response_length": options.response_length, "ppo.slots": options.slots,
             "ppo.num_mini_batches": options.mini_batches, "logging.logging_steps": 1, "checkpoint.keep": 1,
         }
-        print(json.dumps({"name": "cria fp32", "work": options.prompts}), flush=True)
+        print(json.dumps({"name": "cria " + options.precision, "work": options.prompts}), flush=True)
         peak = 0
         for step, _ in enumerate(sys.stdin, start=1):
             assignments = [f"{key}={value}" for key, value in settings.items()] + [f"training.stop_at_step={step}"]

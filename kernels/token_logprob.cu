@@ -215,7 +215,15 @@ struct SoftmaxRows {
   T* logit_gradient;        // [C, V] or null
   int64_t vocab_size;
   float inverse_temperature;
+  const float* old_logprobs;  // [T] or null: no ratio
+  float cliprange;
 };
+
+// What the clipped surrogate makes of the gradient at a ratio of 1.
+__device__ float at_ratio(float gradient, float ratio, float cliprange) {
+  const bool is_past = gradient < 0.0f ? ratio > 1.0f + cliprange : ratio < 1.0f - cliprange;
+  return is_past ? 0.0f : gradient * ratio;
+}
 
 template <typename T, int kThreads, int kWidth>
 __global__ void __launch_bounds__(kThreads) softmax_rows(SoftmaxRows<T> p) {
@@ -243,17 +251,20 @@ __global__ void __launch_bounds__(kThreads) softmax_rows(SoftmaxRows<T> p) {
   }
   softmax = merge_block<kThreads>(softmax, p.inverse_temperature);
 
+  const float log_sum = logf(softmax.sum);
+  const float logprob = (target_logit - softmax.maximum) * p.inverse_temperature - log_sum;
   if (threadIdx.x == 0) {
-    const float log_sum = logf(softmax.sum);
-    if (p.rows.logprobs) {
-      p.rows.logprobs[row] = (target_logit - softmax.maximum) * p.inverse_temperature - log_sum;
-    }
+    if (p.rows.logprobs) p.rows.logprobs[row] = logprob;
     if (p.rows.entropies) p.rows.entropies[row] = log_sum - softmax.moment / softmax.sum;
     if (p.rows.predictions) p.rows.predictions[row] = softmax.best;
   }
   if (!gradient) return;
 
-  const float scale = p.rows.logprob_gradients[row] * p.inverse_temperature;
+  float logprob_gradient = p.rows.logprob_gradients[row];
+  if (p.old_logprobs) {
+    logprob_gradient = at_ratio(logprob_gradient, expf(logprob - p.old_logprobs[row]), p.cliprange);
+  }
+  const float scale = logprob_gradient * p.inverse_temperature;
   const float factor = -scale / softmax.sum;
   for (int64_t v = first; v < V; v += kThreads * kWidth) {
     Vector<float, kWidth> values = load<kWidth>(logits + v);
@@ -334,7 +345,9 @@ void run(const TokenLogprobFused& args, Stream stream) {
                     .logits = chunks.logits.as<float>(),
                     .logit_gradient = backward ? chunks.logit_gradient.as<T>() : nullptr,
                     .vocab_size = vocab_size,
-                    .inverse_temperature = 1.0f / args.temperature},
+                    .inverse_temperature = 1.0f / args.temperature,
+                    .old_logprobs = args.old_logprobs ? args.old_logprobs.as<float>() : nullptr,
+                    .cliprange = args.cliprange},
                    C, stream);
     if (!backward) continue;
     linear_backward_input({.input_gradient = chunks.hidden_gradient,

@@ -1,5 +1,5 @@
 """../ppo_iteration.py with transformers and PyTorch: one PPO iteration as trl's PPOTrainer does it (padded batches, one
-reward model, a value model, a frozen reference), without its logging. fp32."""
+reward model, a value model, a frozen reference), without its logging. bf16 by autocast."""
 
 import argparse
 import copy
@@ -62,13 +62,14 @@ class Iteration:
         """Of the answers; the prompts' logits, which nobody wants, are not computed."""
         start = self.prompts.shape[1]
         kept = ids.shape[1] - start + 1
-        every = torch.log_softmax(model(input_ids=ids, use_cache=False, logits_to_keep=kept).logits[:, :-1], -1)
+        logits = model(input_ids=ids, use_cache=False, logits_to_keep=kept).logits[:, :-1]
+        every = torch.log_softmax(logits.float(), -1)
         return every.gather(-1, ids[:, start:, None]).squeeze(-1)
 
     def values(self, ids):
         start = self.prompts.shape[1]
         hidden = self.value.model(input_ids=ids, use_cache=False).last_hidden_state
-        return self.value.score(hidden[:, start - 1 : -1]).squeeze(-1)
+        return self.value.score(hidden[:, start - 1 : -1]).squeeze(-1).float()
 
     @torch.no_grad()
     def score(self, ids):
@@ -78,7 +79,7 @@ class Iteration:
             old.append(behaviour)
             kl.append(behaviour - self.logprobs(self.reference, part))
             values.append(self.values(part))
-            scores.append(self.reward(input_ids=part).logits.squeeze(-1))
+            scores.append(self.reward(input_ids=part).logits.squeeze(-1).float())
         old, kl, values, scores = (torch.cat(parts) for parts in (old, kl, values, scores))
         rewards = -0.01 * kl
         rewards[:, -1] += (scores - scores.mean()) / (scores.std() + 1e-8)
@@ -111,6 +112,10 @@ class Iteration:
                 optimizer.step()
 
     def __call__(self):
+        with torch.autocast(self.options.device, torch.bfloat16, enabled=self.options.precision == "bf16"):
+            return self.iterate()
+
+    def iterate(self):
         begin = time.perf_counter()
         ids = self.generate()
         self.timed("rollout", begin)
@@ -133,7 +138,7 @@ def main():
     parser.add_argument("--micro-batch", type=int, default=8)
     options = rounds.arguments(parser)
     torch.manual_seed(1)
-    rounds.take_turns("transformers fp32", options.prompts, options.device, Iteration(options))
+    rounds.take_turns("transformers " + options.precision, options.prompts, options.device, Iteration(options))
 
 
 main()

@@ -3,7 +3,7 @@
 namespace cria {
 
 void LanguageHead::reserve(Arena& arena, const Model& model) {
-  for (Tensor* tensor : {&all_logprobs_, &all_entropies_, &all_gradients_}) {
+  for (Tensor* tensor : {&all_logprobs_, &all_entropies_, &all_gradients_, &all_old_logprobs_}) {
     arena.reserve(*tensor, "activations", DType::f32, Shape{max_tokens_});
   }
   arena.reserve(all_predictions_, "activations", DType::i32, Shape{max_tokens_});
@@ -17,6 +17,7 @@ void LanguageHead::use(int64_t tokens) {
   entropies_ = all_entropies_.rows(0, tokens);
   predictions_ = all_predictions_.rows(0, tokens);
   gradients_ = all_gradients_.rows(0, tokens);
+  old_logprobs_ = all_old_logprobs_.rows(0, tokens);
 }
 
 LanguageHead::Result LanguageHead::download(Backend& backend) const {
@@ -49,20 +50,41 @@ LanguageHead::Result LanguageHead::forward_backward(const Model& model, Paramete
                                                     Activations& activations,
                                                     const DeviceBatch& batch,
                                                     std::span<const float> logprob_gradients) {
-  CRIA_ASSERT(static_cast<int64_t>(logprob_gradients.size()) == batch.tokens());
   use(batch.tokens());
+  return run_fused({}, model, gradients, activations, batch, logprob_gradients);
+}
+
+LanguageHead::Result LanguageHead::forward_backward(const Model& model, ParameterSet& gradients,
+                                                    Activations& activations,
+                                                    const DeviceBatch& batch,
+                                                    const Surrogate& surrogate, float temperature) {
+  CRIA_ASSERT(static_cast<int64_t>(surrogate.old_logprobs.size()) == batch.tokens());
+  use(batch.tokens());
+  model.backend().copy_from_host(old_logprobs_, surrogate.old_logprobs.data());
+  return run_fused(
+      {.old_logprobs = old_logprobs_, .cliprange = surrogate.cliprange, .temperature = temperature},
+      model, gradients, activations, batch, surrogate.gradients_at_ratio_one);
+}
+
+// Completes the args.
+LanguageHead::Result LanguageHead::run_fused(TokenLogprobFused args, const Model& model,
+                                             ParameterSet& gradients, Activations& activations,
+                                             const DeviceBatch& batch,
+                                             std::span<const float> logprob_gradients) {
+  CRIA_ASSERT(static_cast<int64_t>(logprob_gradients.size()) == batch.tokens());
   model.backend().copy_from_host(gradients_, logprob_gradients.data());
-  model.backend().token_logprob_fused({.logprobs = logprobs_,
-                                       .entropies = entropies_,
-                                       .predictions = predictions_,
-                                       .hidden_gradient = activations.hidden_gradient,
-                                       .head_gradient = gradients.language_head(),
-                                       .hidden = activations.hidden,
-                                       .head = model.linear(model.weights.language_head()),
-                                       .targets = batch.targets,
-                                       .logprob_gradients = gradients_,
-                                       .max_targets = batch.target_count(),
-                                       .workspace = workspace_});
+  args.logprobs = logprobs_;
+  args.entropies = entropies_;
+  args.predictions = predictions_;
+  args.hidden_gradient = activations.hidden_gradient;
+  args.head_gradient = gradients.language_head();
+  args.hidden = activations.hidden;
+  args.head = model.linear(model.weights.language_head());
+  args.targets = batch.targets;
+  args.logprob_gradients = gradients_;
+  args.max_targets = batch.target_count();
+  args.workspace = workspace_;
+  model.backend().token_logprob_fused(args);
   return download(model.backend());
 }
 

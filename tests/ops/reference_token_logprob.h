@@ -1,6 +1,7 @@
 // The language head in double precision, row by row.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <vector>
@@ -14,6 +15,8 @@ struct TokenLogprobInput {
   std::vector<int32_t> targets;           // [T]
   std::vector<double> logprob_gradients;  // [T]
   double temperature = 1.0;
+  std::vector<double> old_logprobs = {};  // [T] or empty
+  double cliprange = 0.0;
 };
 
 struct TokenLogprob {
@@ -24,6 +27,13 @@ struct TokenLogprob {
   // The same sums over the magnitudes of their terms: what rounding errors are measured by.
   std::vector<double> hidden_magnitude, head_magnitude;
 };
+
+// d/d(logprob) of max(g rho, g clip(rho, 1 - c, 1 + c)), whose first term counts where it is the
+// larger one: PPO's loss with -A / N as g.
+inline double surrogate_gradient(double g, double ratio, double cliprange) {
+  const double clipped = g * std::clamp(ratio, 1 - cliprange, 1 + cliprange);
+  return clipped > g * ratio ? 0.0 : g * ratio;
+}
 
 inline TokenLogprob token_logprob(const TokenLogprobInput& in) {
   const auto d = static_cast<size_t>(in.hidden_size);
@@ -53,10 +63,15 @@ inline TokenLogprob token_logprob(const TokenLogprobInput& in) {
     out.logprobs[t] = z[target] - log_sum_exp;
     out.entropies[t] = log_sum_exp;
     out.predictions[t] = static_cast<int32_t>(largest);
+    double gradient = in.logprob_gradients[t];
+    if (!in.old_logprobs.empty()) {
+      const double ratio = std::exp(out.logprobs[t] - in.old_logprobs[t]);
+      gradient = surrogate_gradient(gradient, ratio, in.cliprange);
+    }
     for (size_t v = 0; v < vocab_size; ++v) {
       const double p = std::exp(z[v] - log_sum_exp);
       out.entropies[t] -= p * z[v];
-      const double dz = in.logprob_gradients[t] * ((v == target) - p) / in.temperature;
+      const double dz = gradient * ((v == target) - p) / in.temperature;
       for (size_t j = 0; j < d; ++j) {
         const double to_hidden = dz * in.head[v * d + j];
         const double to_head = dz * in.hidden[t * d + j];

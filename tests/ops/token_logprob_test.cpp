@@ -60,7 +60,11 @@ class TokenLogprob : public OpTest {
                         head_gradient_dtype),
           workspace(test, test.backend().token_logprob_workspace_bytes(
                               in.tokens, in.hidden_size, in.vocab_size, test.dtype())),
-          temperature(static_cast<float>(in.temperature)) {
+          temperature(static_cast<float>(in.temperature)),
+          cliprange(static_cast<float>(in.cliprange)) {
+      if (!in.old_logprobs.empty()) {
+        old_logprobs.emplace(test, Shape{in.tokens}, in.old_logprobs, DType::f32);
+      }
       if (layout == Layout::packed) packed.emplace(test, head);
       weight = packed ? packed->weight() : LinearWeight{.values = head.tensor()};
     }
@@ -95,6 +99,8 @@ class TokenLogprob : public OpTest {
                                    .head = weight,
                                    .targets = targets.tensor(),
                                    .logprob_gradients = logprob_gradients.tensor(),
+                                   .old_logprobs = old_logprobs ? old_logprobs->tensor() : Tensor{},
+                                   .cliprange = cliprange,
                                    .max_targets = max_targets,
                                    .temperature = temperature,
                                    .workspace = workspace.tensor()});
@@ -103,10 +109,12 @@ class TokenLogprob : public OpTest {
     Backend& backend;
     DeviceTensor hidden, head, targets, logprob_gradients;
     DeviceTensor logprobs, entropies, predictions, hidden_gradient, head_gradient;
+    std::optional<DeviceTensor> old_logprobs;
     Workspace workspace;
     std::optional<PackedWeight> packed;
     LinearWeight weight;
     float temperature;
+    float cliprange;
     int64_t max_targets = 0;
   };
 
@@ -249,6 +257,48 @@ TEST_P(TokenLogprob, RowsWithoutGradientStillGetALogprob) {
   backward.forward();
   backward.backward();
   expect_backward(backward, expected);
+}
+
+// Ratios on both sides of the clip range, none within 1% of its ends, and gradients of both signs.
+TEST_P(TokenLogprob, ClippedSurrogate) {
+  constexpr double kClip = 0.2;
+  Input in = shape_case(3);
+  in.cliprange = kClip;
+  in.old_logprobs = reference::token_logprob(in).logprobs;
+  const Values ratios = {1.0, 0.5, 0.79, 0.81, 1.19, 1.21, 2.0};
+  for (size_t t = 0; t < in.old_logprobs.size(); ++t) {
+    in.old_logprobs[t] -= std::log(ratios[t % ratios.size()]);
+  }
+  const reference::TokenLogprob expected = reference::token_logprob(in);
+  Run run(*this, in);
+  run.fused();
+  expect_forward(run, expected);
+  expect_backward(run, expected);
+  // Of a clipped row nothing comes back.
+  const Values gradient = run.hidden_gradient.values();
+  int clipped = 0;
+  for (int64_t t = 0; t < in.tokens; ++t) {
+    const auto row = static_cast<size_t>(t);
+    const double ratio = ratios[row % ratios.size()], g = in.logprob_gradients[row];
+    if (in.targets[row] < 0 || !(g < 0 ? ratio > 1.2 : ratio < 0.8)) continue;
+    ++clipped;
+    for (int64_t j = t * in.hidden_size; j < (t + 1) * in.hidden_size; ++j) {
+      ASSERT_EQ(gradient[static_cast<size_t>(j)], 0.0) << "row " << t;
+    }
+  }
+  EXPECT_GT(clipped, 100);
+}
+
+TEST_P(TokenLogprob, ARatioOfOneIsNoRatio) {
+  Input in = shape_case(3);
+  Run without(*this, in);
+  without.fused();
+  in.old_logprobs = without.logprobs.values();
+  in.cliprange = 0.2;
+  Run with(*this, in);
+  with.fused();
+  EXPECT_EQ(with.hidden_gradient.bytes(), without.hidden_gradient.bytes());
+  EXPECT_EQ(with.head_gradient.bytes(), without.head_gradient.bytes());
 }
 
 TEST_P(TokenLogprob, TiesGoToTheLowestId) {

@@ -6,6 +6,7 @@
 
 #include "cria/ops/backend.h"
 
+#include "runs/commands.h"
 #include "runs/small_run.h"
 
 namespace cria::testing {
@@ -27,6 +28,8 @@ std::vector<DeviceRunCase> cases() {
     }
     result.push_back({device, Trainer::reward, "fp32"});
     result.push_back({device, Trainer::dpo, "fp32"});
+    result.push_back({device, Trainer::rejection, "fp32"});
+    result.push_back({device, Trainer::ppo, "fp32"});
   }
   return result;
 }
@@ -49,9 +52,16 @@ class DeviceRun : public ::testing::TestWithParam<DeviceRunCase> {
                               "num_attention_heads: 4, num_key_value_heads: 2, head_dim: 16}"
                             : "{hidden_size: 48, intermediate_size: 80, num_hidden_layers: 1, "
                               "num_attention_heads: 3, num_key_value_heads: 1, head_dim: 64}");
+    make_model("model", "language");
+    make_model("reward", "score");
+    const auto prompts = lines_of(small_.path("data/prompts_train.jsonl"));
+    write_lines(small_.path("prompts.jsonl"), {prompts.begin(), prompts.begin() + 4});
+  }
+
+  void make_model(const std::string& name, const std::string& head) const {
     run_cria_well({"init", "--config", small_.path("shape.yaml"), "--set", "initializer_range=0.1",
-                   "--tokenizer", golden("tokenizer.model"), "--output", small_.path("model"),
-                   "--seed", "1"});
+                   "--tokenizer", golden("tokenizer.model"), "--head", head, "--output",
+                   small_.path(name), "--seed", "1"});
   }
 
   std::vector<std::string> command(const std::string& output, const std::string& device,
@@ -63,6 +73,12 @@ class DeviceRun : public ::testing::TestWithParam<DeviceRunCase> {
                                          "training.micro_batch_tokens=128",
                                          "data.max_length=64",
                                          "checkpoint.save_steps=0"};
+    if (GetParam().trainer == Trainer::rejection) {
+      settings.push_back("rejection.prompts=[" + small_.path("prompts.jsonl") + "]");
+      settings.push_back("rejection.helpfulness=" + small_.path("reward"));
+    } else if (GetParam().trainer == Trainer::ppo) {
+      settings.push_back("ppo.helpfulness=" + small_.path("reward"));
+    }
     settings.insert(settings.end(), more.begin(), more.end());
     return small_.command(output, settings);
   }
@@ -82,10 +98,26 @@ class DeviceRun : public ::testing::TestWithParam<DeviceRunCase> {
   void expect_close(const std::string& run, const std::string& other, size_t steps) const {
     SCOPED_TRACE(run);
     expect_close_metrics(small_.path(run), small_.path(other), GetParam().precision, steps);
+    if (GetParam().trainer == Trainer::rejection) {
+      // No draw came so near the edge of a token's share that the devices part.
+      const auto samples = json_lines(small_.path(run + "/pool.jsonl"));
+      const auto others = json_lines(small_.path(other + "/pool.jsonl"));
+      ASSERT_EQ(samples.size(), others.size());
+      for (size_t i = 0; i < samples.size(); ++i) {
+        EXPECT_EQ(samples[i]["completion_ids"], others[i]["completion_ids"]) << i;
+      }
+    }
   }
-  void expect_same(const std::string& run, const std::string& other) const {
+  void expect_same(const std::string& run, const std::string& other, int steps = kSteps) const {
     SCOPED_TRACE(run);
-    expect_same_run(small_.path(run), small_.path(other), kSteps);
+    expect_same_run(small_.path(run), small_.path(other), steps);
+    if (GetParam().trainer == Trainer::rejection) {
+      EXPECT_EQ(read_bytes(small_.path(run + "/pool.jsonl")),
+                read_bytes(small_.path(other + "/pool.jsonl")));
+    } else if (GetParam().trainer == Trainer::ppo) {
+      EXPECT_EQ(read_tree(small_.path(run + "/rollouts")),
+                read_tree(small_.path(other + "/rollouts")));
+    }
   }
 
   const SmallRun small_{GetParam().trainer};
@@ -140,7 +172,7 @@ TEST_P(DeviceRun, OnTwoRanksResumedTheBitsAreTheSame) {
   std::vector<std::string> in_reverse = mpirun(2);
   in_reverse.insert(in_reverse.end(), {"-x", "CRIA_EMULATOR_ORDER=reverse"});
   train("parts", {steps}, in_reverse);
-  expect_same_run(small_.path("parts"), small_.path("whole"), 2);
+  expect_same("parts", "whole", 2);
 }
 
 }  // namespace

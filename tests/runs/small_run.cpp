@@ -14,6 +14,10 @@ std::string name_of(Trainer trainer) {
       return "reward";
     case Trainer::dpo:
       return "dpo";
+    case Trainer::rejection:
+      return "rejection";
+    case Trainer::ppo:
+      return "ppo";
   }
   return "";
 }
@@ -33,9 +37,35 @@ std::string data_file(Trainer trainer) {
       return "data/pretrain.jsonl";
     case Trainer::sft:
       return "data/sft_train.jsonl";
-    default:
+    case Trainer::reward:
+    case Trainer::dpo:
       return "data/preferences_helpful_train.jsonl";
+    case Trainer::rejection:
+    case Trainer::ppo:
+      return "data/prompts_train.jsonl";
   }
+  return "";
+}
+
+// Answers of 6 tokens, scored by a golden reward model of the same family. Rejection makes its data
+// itself; PPO's are prompts.
+std::vector<std::string> own_settings(Trainer trainer, const std::string& data) {
+  const std::string reward_model = golden("ppo/value_model");
+  if (trainer == Trainer::rejection) {
+    return {"rejection.prompts=[" + data + "]",
+            "rejection.helpfulness=" + reward_model,
+            "rejection.num_samples=2",
+            "rejection.max_new_tokens=6",
+            "rejection.slots=4",
+            "rejection.batch_tokens=128",
+            "rejection.truncated=keep"};
+  }
+  std::vector<std::string> settings = {"data.train=[{path: " + data + "}]"};
+  if (trainer == Trainer::ppo) {
+    settings.insert(settings.end(), {"ppo.helpfulness=" + reward_model, "ppo.response_length=6",
+                                     "ppo.num_mini_batches=2", "ppo.slots=4"});
+  }
+  return settings;
 }
 
 }  // namespace
@@ -52,7 +82,6 @@ std::vector<std::string> SmallRun::command(const std::string& output,
   std::vector<std::string> settings = {
       "model.path=" + golden("models/gqa_untied"),
       "tokenizer.path=" + golden("tokenizer.model"),
-      "data.train=[{path: " + path(data_file(trainer_)) + "}]",
       "data.max_length=128",
       "training.train_batch_size=4",
       "training.micro_batch_tokens=256",
@@ -63,7 +92,9 @@ std::vector<std::string> SmallRun::command(const std::string& output,
       "checkpoint.save_steps=4",
       "logging.logging_steps=1",
   };
-  settings.insert(settings.end(), assignments.begin(), assignments.end());
+  for (const auto& more : {own_settings(trainer_, path(data_file(trainer_))), assignments}) {
+    settings.insert(settings.end(), more.begin(), more.end());
+  }
   for (const std::string& setting : settings) {
     words.push_back("--set");
     words.push_back(setting);
@@ -107,8 +138,10 @@ void expect_close_metrics(const std::string& run, const std::string& other,
   ASSERT_LE(steps, 6u);
   for (size_t i = 0; i < lines.size(); ++i) {
     ASSERT_TRUE(lines[i].contains("loss") && lines[i].contains("grad_norm")) << lines[i];
-    for (const char* figure : {"loss", "grad_norm", "entropy", "mean_token_accuracy", "max_reward",
-                               "logps/chosen", "logps/rejected"}) {
+    for (const char* figure :
+         {"loss", "grad_norm", "entropy", "mean_token_accuracy", "max_reward", "logps/chosen",
+          "logps/rejected", "objective/scores", "objective/entropy", "policy/entropy_avg",
+          "val/ratio", "loss/value_avg", "critic/grad_norm"}) {
       ASSERT_EQ(lines[i].contains(figure), others[i].contains(figure)) << figure;
       if (!lines[i].contains(figure)) continue;  // another trainer's
       // One token whose best two logits nearly tie is more than the bound.

@@ -12,7 +12,7 @@
 
 namespace cria::testing {
 
-enum class Trainer { pretrain, sft, reward, dpo };
+enum class Trainer { pretrain, sft, reward, dpo, rejection, ppo };
 std::string name_of(Trainer trainer);  // of its command
 // For INSTANTIATE_TEST_SUITE_P.
 std::string trainer_name(const ::testing::TestParamInfo<Trainer>& which);

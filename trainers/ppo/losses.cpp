@@ -7,11 +7,9 @@
 
 namespace cria {
 
-PolicyLossSums policy_loss(std::span<float> gradients, std::span<const float> logprobs,
-                           std::span<const float> old_logprobs, std::span<const float> advantages,
-                           double cliprange, double token_count) {
-  CRIA_ASSERT(gradients.size() == logprobs.size() && old_logprobs.size() == logprobs.size() &&
-              advantages.size() == logprobs.size());
+PolicyLossSums policy_loss(std::span<const float> logprobs, std::span<const float> old_logprobs,
+                           std::span<const float> advantages, double cliprange) {
+  CRIA_ASSERT(old_logprobs.size() == logprobs.size() && advantages.size() == logprobs.size());
   PolicyLossSums sums;
   for (size_t t = 0; t < logprobs.size(); ++t) {
     const double difference =
@@ -20,15 +18,16 @@ PolicyLossSums policy_loss(std::span<float> gradients, std::span<const float> lo
     const double advantage = static_cast<double>(advantages[t]);
     const double plain = -advantage * ratio;
     const double bounded = -advantage * std::clamp(ratio, 1 - cliprange, 1 + cliprange);
-    const bool is_clipped = bounded > plain;
-    // A clipped ratio is a constant: no gradient.
-    gradients[t] = is_clipped ? 0.0f : static_cast<float>(plain / token_count);
     sums.loss += std::max(plain, bounded);
-    sums.clipped += is_clipped ? 1 : 0;
+    sums.clipped += bounded > plain ? 1 : 0;
     sums.approx_kl += 0.5 * difference * difference;
     sums.ratio += ratio;
   }
   return sums;
+}
+
+float policy_gradient_at_ratio_one(float advantage, double token_count) {
+  return static_cast<float>(-static_cast<double>(advantage) / token_count);
 }
 
 ValueLossSums value_loss(std::span<float> gradients, std::span<const float> values,

@@ -18,10 +18,12 @@ struct PolicyLossSums {
   double ratio = 0;
 };
 
-// gradients: dL/d(log pi) for each token, with L the mean over `token_count` tokens.
-PolicyLossSums policy_loss(std::span<float> gradients, std::span<const float> logprobs,
-                           std::span<const float> old_logprobs, std::span<const float> advantages,
-                           double cliprange, double token_count);
+PolicyLossSums policy_loss(std::span<const float> logprobs, std::span<const float> old_logprobs,
+                           std::span<const float> advantages, double cliprange);
+
+// dL/d(log pi) of a token while rho is 1, with L the mean over `token_count` tokens. The language
+// head makes of it what it is at the token's own rho (ops/token_logprob.h).
+float policy_gradient_at_ratio_one(float advantage, double token_count);
 
 struct ValueLossSums {
   double loss = 0;     // without vf_coef

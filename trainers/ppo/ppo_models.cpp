@@ -1,5 +1,6 @@
 #include "trainers/ppo/ppo_models.h"
 
+#include <algorithm>
 #include <tuple>
 
 #include "cria/io/checksum.h"
@@ -89,10 +90,15 @@ PpoModels::PpoModels(const PpoConfig& config, const ModelConfig& policy_config,
   reference_ = std::make_unique<Model>(*reference_layout_, reference_precision(config), backend);
   reference_passes_ = &passes_for(reference_config, reference_->dtype(),
                                   {.max_tokens = plan.max_tokens, .training = false});
-  generator_ =
-      std::make_unique<Generator>(policy_->model, GeneratorOptions{.slots = config.ppo.slots,
-                                                                   .max_context = length,
-                                                                   .seed = config.training.seed});
+  // No prompt is longer than an answer leaves it room for: a pass of more rows would be idle.
+  const int64_t longest_prompt = length - config.ppo.response_length;
+  generator_ = std::make_unique<Generator>(
+      policy_->model, GeneratorOptions{
+                          .slots = config.ppo.slots,
+                          .max_context = length,
+                          .prefill_rows = std::min(GeneratorOptions{}.prefill_rows, longest_prompt),
+                          .seed = config.training.seed,
+                      });
 
   policy_->reserve(arena_);
   value_->reserve(arena_);

@@ -128,23 +128,28 @@ UpdateFigures PpoPasses::update(const RolloutBatch& batch, const MiniBatch& mini
     }
 
     policy.forward(pass.packed);
-    const LanguageHead::Result current = policy.passes.language_head.forward(
-        policy.model, policy.passes.activations, policy.passes.batch, temperature);
+    std::vector<float> at_ratio_one(static_cast<size_t>(pass.packed.tokens()), 0.0f);
+    std::vector<float> old_logprobs(at_ratio_one.size(), 0.0f);
+    for (const TokenPlace& place : places) {
+      at_ratio_one[place.row] =
+          policy_gradient_at_ratio_one(batch.advantages[place.token], mini_batch.token_count);
+      old_logprobs[place.row] = batch.logprobs[place.token];
+    }
+    const LanguageHead::Result current = policy.passes.language_head.forward_backward(
+        policy.model, policy.optimizer.gradients(), policy.passes.activations, policy.passes.batch,
+        {.gradients_at_ratio_one = at_ratio_one,
+         .old_logprobs = old_logprobs,
+         .cliprange = static_cast<float>(config_.ppo.cliprange)},
+        temperature);
     std::vector<float> logprobs;
     for (const TokenPlace& place : places) {
       logprobs.push_back(current.logprobs[place.row]);
       entropy += static_cast<double>(current.entropies[place.row]);
     }
-    std::vector<float> gradients(places.size());
-    const PolicyLossSums policy_pass = policy_loss(
-        gradients, logprobs, gather(batch.logprobs, tokens), gather(batch.advantages, tokens),
-        config_.ppo.cliprange, mini_batch.token_count);
+    const PolicyLossSums policy_pass =
+        policy_loss(logprobs, gather(batch.logprobs, tokens), gather(batch.advantages, tokens),
+                    config_.ppo.cliprange);
     check_finite(policy_pass.loss, "policy loss", policy);
-    std::vector<float> row_gradients(static_cast<size_t>(pass.packed.tokens()), 0.0f);
-    for (size_t i = 0; i < places.size(); ++i) row_gradients[places[i].row] = gradients[i];
-    policy.passes.language_head.backward(policy.model, policy.optimizer.gradients(),
-                                         policy.passes.activations, policy.passes.batch,
-                                         row_gradients, temperature);
     policy.backward();
     policy_sums.loss += policy_pass.loss;
     policy_sums.clipped += policy_pass.clipped;
@@ -154,6 +159,7 @@ UpdateFigures PpoPasses::update(const RolloutBatch& batch, const MiniBatch& mini
     value.forward(pass.packed);
     const std::vector<float> values =
         value.passes.score_head.forward(value.model, value.passes.activations, rows);
+    std::vector<float> gradients(places.size());
     const ValueLossSums value_pass =
         value_loss(gradients, values, gather(batch.values, tokens), gather(batch.returns, tokens),
                    {.cliprange = config_.ppo.cliprange_value, .vf_coef = config_.ppo.vf_coef},

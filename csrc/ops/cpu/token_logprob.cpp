@@ -63,9 +63,18 @@ float row_maximum(const float* logits, int64_t count) {
   return maximum;
 }
 
+// Blocks are looked through as vectors, and only the one that has it element by element.
 int32_t first_equal(const float* logits, int64_t count, float value) {
-  const float* found = std::find(logits, logits + count, value);
-  return found == logits + count ? -1 : static_cast<int32_t>(found - logits);
+  constexpr int64_t kBlock = 256;
+  for (int64_t begin = 0; begin < count; begin += kBlock) {
+    const int64_t end = std::min(begin + kBlock, count);
+    int32_t equal = 0;
+#pragma omp simd reduction(| : equal)
+    for (int64_t v = begin; v < end; ++v) equal |= logits[v] == value;
+    if (equal == 0) continue;
+    return static_cast<int32_t>(std::find(logits + begin, logits + end, value) - logits);
+  }
+  return -1;
 }
 
 // Short fp32 sums, added up in double: the error stays at some units in the last place for any
@@ -99,6 +108,12 @@ void differentiate(float* exponentials, int64_t count, double sum, int32_t targe
 #pragma omp simd
   for (int64_t v = 0; v < count; ++v) exponentials[v] *= factor;
   exponentials[target] += scale;
+}
+
+// What the clipped surrogate makes of the gradient at a ratio of 1.
+float at_ratio(float gradient, float ratio, float cliprange) {
+  const bool is_past = gradient < 0.0f ? ratio > 1.0f + cliprange : ratio < 1.0f - cliprange;
+  return is_past ? 0.0f : gradient * ratio;
 }
 
 // Forward alone leaves the gradients empty, backward alone the log-probabilities.
@@ -146,15 +161,18 @@ void softmax_rows(const TokenLogprobFused& args, const Chunk& chunk, int64_t cou
       const Softmax softmax =
           exponentiate(logits, vocab_size, maximum, target, inverse_temperature);
       const double log_sum = std::log(softmax.sum);
-      if (has_forward(args)) {
-        args.logprobs.as<float>()[row] = static_cast<float>(softmax.target_logit - log_sum);
-      }
+      const auto logprob = static_cast<float>(softmax.target_logit - log_sum);
+      if (has_forward(args)) args.logprobs.as<float>()[row] = logprob;
       if (args.entropies) {
         args.entropies.as<float>()[row] =
             static_cast<float>(log_sum - softmax.moment / softmax.sum);
       }
       if (!has_backward(args)) continue;
-      const float gradient = args.logprob_gradients.as<float>()[row];
+      float gradient = args.logprob_gradients.as<float>()[row];
+      if (args.old_logprobs) {
+        const float ratio = std::exp(logprob - args.old_logprobs.as<float>()[row]);
+        gradient = at_ratio(gradient, ratio, args.cliprange);
+      }
       differentiate(logits, vocab_size, softmax.sum, target, gradient * inverse_temperature);
       if constexpr (std::is_same_v<T, bf16>) {
         store_row(chunk.logit_gradient.as<bf16>() + i * vocab_size, logits, vocab_size);

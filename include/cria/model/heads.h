@@ -34,6 +34,16 @@ class LanguageHead {
   Result forward_backward(const Model& model, ParameterSet& gradients, Activations& activations,
                           const DeviceBatch& batch, std::span<const float> logprob_gradients);
 
+  // The same for the clipped surrogate: dL/dlogprob is given for a ratio of 1 to the old policy's
+  // log-probabilities [T] (ops/token_logprob.h).
+  struct Surrogate {
+    std::span<const float> gradients_at_ratio_one;
+    std::span<const float> old_logprobs;
+    float cliprange = 0.0f;
+  };
+  Result forward_backward(const Model& model, ParameterSet& gradients, Activations& activations,
+                          const DeviceBatch& batch, const Surrogate& surrogate, float temperature);
+
   // After forward, where dL/dlogprob depends on what it found.
   void backward(const Model& model, ParameterSet& gradients, Activations& activations,
                 const DeviceBatch& batch, std::span<const float> logprob_gradients,
@@ -41,11 +51,14 @@ class LanguageHead {
 
  private:
   void use(int64_t tokens);
+  Result run_fused(TokenLogprobFused args, const Model& model, ParameterSet& gradients,
+                   Activations& activations, const DeviceBatch& batch,
+                   std::span<const float> logprob_gradients);
   Result download(Backend& backend) const;
 
   int64_t max_tokens_;
-  Tensor all_logprobs_, all_entropies_, all_predictions_, all_gradients_;
-  Tensor logprobs_, entropies_, predictions_, gradients_;
+  Tensor all_logprobs_, all_entropies_, all_predictions_, all_gradients_, all_old_logprobs_;
+  Tensor logprobs_, entropies_, predictions_, gradients_, old_logprobs_;
   Tensor workspace_;
 };
 

@@ -10,7 +10,12 @@
 // T.
 //
 // When the weights of the loss are known before the pass, as in pretraining and SFT,
-// TokenLogprobFused does both directions on each chunk and computes the logits once.
+// TokenLogprobFused does both directions on each chunk and computes the logits once. So it does for
+// PPO's clipped surrogate (Schulman et al. 2017, eq. 7), whose gradient depends on nothing but the
+// token's own log-probability: with old_logprobs, logprob_gradients hold what g is at a ratio of 1,
+// and what the pass takes is
+//   g * rho,  rho = exp(logprob - old_logprob);  0 where rho is past the clip range in the
+//   direction that g drives it: g < 0 and rho > 1 + cliprange, or g > 0 and rho < 1 - cliprange.
 #pragma once
 
 #include "cria/core/tensor.h"
@@ -52,6 +57,8 @@ struct TokenLogprobFused {
   LinearWeight head;         // [V, d]
   Tensor targets;            // [T] i32
   Tensor logprob_gradients;  // [T] fp32: dL/dlogprob
+  Tensor old_logprobs;       // [T] fp32 or empty: no ratio
+  float cliprange = 0.0f;    // with old_logprobs
   int64_t max_targets = 0;   // as above
   float temperature = 1.0f;
   Tensor workspace;  // token_logprob_workspace_bytes(T, d, V, dtype) bytes
