@@ -29,6 +29,7 @@ PpoConfig small_config(const std::string& precision = "fp32") {
   config.optimizer.learning_rate = 1e-3;
   config.ppo.helpfulness = kGolden + "ppo/value_model";
   config.ppo.num_mini_batches = 2;
+  config.ppo.response_length = 64;
   config.ppo.temperature = 0.7;
   return config;
 }
