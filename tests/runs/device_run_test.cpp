@@ -54,8 +54,9 @@ class DeviceRun : public ::testing::TestWithParam<DeviceRunCase> {
                               "num_attention_heads: 3, num_key_value_heads: 1, head_dim: 64}");
     make_model("model", "language");
     make_model("reward", "score");
-    const auto prompts = lines_of(small_.path("data/prompts_train.jsonl"));
-    write_lines(small_.path("prompts.jsonl"), {prompts.begin(), prompts.begin() + 4});
+    write_lines(small_.path("prompts.jsonl"),
+                {R"({"prompt": "What colour is the hat?"})", R"({"prompt": "Spell cat."})",
+                 R"({"prompt": "Two and two?"})", R"({"prompt": "Why?"})"});
   }
 
   void make_model(const std::string& name, const std::string& head) const {
