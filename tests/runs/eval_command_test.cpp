@@ -109,6 +109,31 @@ TEST_F(Commands, EvalRefusesBadQuestions) {
                  "reward model");
 }
 
+// The subcommands measure what `eval` by itself does, and refuse the other kind of file.
+TEST_F(Commands, EvalHasACommandForEachKindOfFile) {
+  write_lines(path("texts.jsonl"), {R"({"text": "one two three"})"});
+  write_lines(path("questions.jsonl"),
+              {R"({"question": "a", "choices": ["b", "c"], "answer": 0})"});
+  const auto eval = [&](std::vector<std::string> words, const std::string& data) {
+    words.insert(words.begin(), "eval");
+    words.insert(words.end(), {"--model", model_, "--data", path(data)});
+    return words;
+  };
+  const auto figures = [&](std::vector<std::string> words) {
+    words.insert(words.end(), {"--output", path("eval.json")});
+    run_cria_well(words);
+    return json::parse(read_bytes(path("eval.json")));
+  };
+  EXPECT_EQ(figures(eval({"perplexity"}, "texts.jsonl")), figures(eval({}, "texts.jsonl")));
+  EXPECT_EQ(figures(eval({"multiple-choice"}, "questions.jsonl")),
+            figures(eval({}, "questions.jsonl")));
+  expect_refused(eval({"perplexity"}, "questions.jsonl"), "cria eval multiple-choice");
+  expect_refused(eval({"multiple-choice"}, "texts.jsonl"), "'question' is missing");
+  expect_refused({"eval", "--data", path("texts.jsonl")}, "--model is required");
+  expect_refused({"eval", "--model", model_}, "--data is required");
+  expect_refused({"eval", "nonsense"}, "nonsense");
+}
+
 }  // namespace
 
 }  // namespace cria::testing

@@ -1,0 +1,11 @@
+// The subcommands of `cria eval`, as commands.h has those of `cria`.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+namespace cria {
+
+// perplexity, multiple-choice, and `eval` itself, which does either
+void add_eval_likelihood_commands(CLI::App& eval);
+
+}  // namespace cria
