@@ -1,18 +1,10 @@
 #include "cria/report/plot.h"
 
 #include <array>
-#include <cerrno>
 #include <cmath>
-#include <cstring>
 
-#include <spawn.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
+#include "cria/core/child_process.h"
 #include "cria/core/error.h"
-
-extern char** environ;
 
 namespace cria {
 
@@ -22,43 +14,6 @@ namespace {
 constexpr std::array<const char*, 7> kPalette = {"#0072b2", "#d55e00", "#009e73", "#cc79a7",
                                                  "#e69f00", "#56b4e9", "#000000"};
 constexpr const char* kInk = "#333333";  // of all that is no curve
-
-// Memory that another process reads and writes as a file.
-class MemoryFile {
- public:
-  MemoryFile() : descriptor_(memfd_create("gnuplot", MFD_CLOEXEC)) {
-    if (descriptor_ < 0) throw system_failure("gnuplot", "cannot make a file in memory");
-  }
-  MemoryFile(const MemoryFile&) = delete;
-  MemoryFile& operator=(const MemoryFile&) = delete;
-  ~MemoryFile() { close(descriptor_); }
-
-  int descriptor() const { return descriptor_; }
-
-  void fill(const std::string& text) {
-    for (size_t done = 0; done < text.size();) {
-      const ssize_t written = ::write(descriptor_, text.data() + done, text.size() - done);
-      if (written < 0) throw system_failure("gnuplot", "cannot write its script");
-      done += static_cast<size_t>(written);
-    }
-    lseek(descriptor_, 0, SEEK_SET);
-  }
-
-  std::string contents() const {
-    std::string text;
-    std::array<char, 1 << 14> piece;
-    while (true) {
-      const ssize_t got =
-          pread(descriptor_, piece.data(), piece.size(), static_cast<off_t>(text.size()));
-      if (got < 0) throw system_failure("gnuplot", "cannot read what it drew");
-      if (got == 0) return text;
-      text.append(piece.data(), static_cast<size_t>(got));
-    }
-  }
-
- private:
-  int descriptor_;
-};
 
 // In single quotes gnuplot takes everything as it is; a quote is written twice.
 std::string quoted(const std::string& text) {
@@ -106,31 +61,6 @@ std::string script_for(const Plot& plot) {
   return script + "\n";
 }
 
-// gnuplot's exit code; its standard streams are the three files.
-int run_gnuplot(const MemoryFile& input, const MemoryFile& output, const MemoryFile& errors) {
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_adddup2(&actions, input.descriptor(), STDIN_FILENO);
-  posix_spawn_file_actions_adddup2(&actions, output.descriptor(), STDOUT_FILENO);
-  posix_spawn_file_actions_adddup2(&actions, errors.descriptor(), STDERR_FILENO);
-  // No start-up files: the plot is the same for everyone.
-  std::string words[] = {"gnuplot", "-d"};
-  char* arguments[] = {words[0].data(), words[1].data(), nullptr};
-  pid_t process = 0;
-  const int refused = posix_spawnp(&process, "gnuplot", &actions, nullptr, arguments, environ);
-  posix_spawn_file_actions_destroy(&actions);
-  if (refused == ENOENT) {
-    throw failure("gnuplot", "is not installed", "apt-get install gnuplot-nox");
-  }
-  if (refused != 0)
-    throw failure("gnuplot", std::string("cannot start: ") + std::strerror(refused));
-  int status = 0;
-  while (waitpid(process, &status, 0) < 0) {
-    if (errno != EINTR) throw system_failure("gnuplot", "cannot wait for it");
-  }
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-}
-
 }  // namespace
 
 std::string render_svg(const Plot& plot) {
@@ -139,18 +69,17 @@ std::string render_svg(const Plot& plot) {
     for (const auto& [x, y] : series.points) has_points |= std::isfinite(x) && std::isfinite(y);
   }
   if (!has_points) throw failure("plot", fmt::format("'{}' has no points", plot.title));
-  MemoryFile input, output, errors;
-  input.fill(script_for(plot));
-  const int exit_code = run_gnuplot(input, output, errors);
-  std::string svg = output.contents();
-  if (exit_code != 0 || svg.find("</svg>") == std::string::npos) {
-    std::string said = errors.contents();
+  // -d: no start-up files, so that the plot is the same for everyone.
+  const ChildResult drawn = run_child(
+      {"gnuplot", "-d"}, {.input = script_for(plot), .remedy = "apt-get install gnuplot-nox"});
+  if (drawn.exit_code != 0 || drawn.output.find("</svg>") == std::string::npos) {
+    std::string said = drawn.errors;
     for (char& c : said) {
       if (c == '\n') c = ' ';
     }
-    throw failure("gnuplot", fmt::format("exit code {}: {}", exit_code, said));
+    throw failure("gnuplot", fmt::format("exit code {}: {}", drawn.exit_code, said));
   }
-  return svg;
+  return drawn.output;
 }
 
 }  // namespace cria
