@@ -4,9 +4,9 @@
 
 namespace cria {
 
-namespace {
-
 using nlohmann::json;
+
+namespace {
 
 Prompt chat_prompt(std::vector<Message> messages, const PromptOptions& options,
                    const Tokenizer& tokenizer, const std::string& where) {
@@ -52,39 +52,48 @@ bool is_safety_line(const json& line) {
   return found != line.end() && *found == "safety";
 }
 
+}  // namespace
+
+const char* prompt_field(const json& line) {
+  for (const char* field : {"messages", "prompt", "question", "instruction", "text", "input_ids"}) {
+    const auto found = line.find(field);
+    if (found != line.end() && !found->is_null()) return field;
+  }
+  return nullptr;
+}
+
 Prompt parse_prompt(const json& line, const PromptOptions& options, const Tokenizer& tokenizer,
                     const std::string& where) {
   if (!line.is_object()) throw input_error(where, "the line is no JSON object");
-  for (const char* field : {"messages", "prompt", "question", "instruction", "text", "input_ids"}) {
-    const auto found = line.find(field);
-    if (found == line.end() || found->is_null()) continue;
-    Prompt prompt;
-    if (field == std::string_view("input_ids")) {
-      prompt = ids_prompt(line, tokenizer, where);
-    } else if (found->is_array()) {
-      prompt = chat_prompt(parse_messages(*found, where, field), options, tokenizer, where);
-    } else if (found->is_string()) {
-      std::string text = *found;
-      const auto input = line.find("input");
-      if (field == std::string_view("instruction") && input != line.end() && input->is_string() &&
-          !input->get_ref<const std::string&>().empty()) {
-        text += "\n" + input->get<std::string>();
-      }
-      prompt = string_prompt(text, options, tokenizer, where);
-    } else {
-      throw input_error(where, fmt::format("field '{}' must be a string or a list of messages, and "
-                                           "is {}",
-                                           field, found->type_name()));
-    }
-    prompt.given = *found;
-    prompt.is_safety = is_safety_line(line);
-    return prompt;
+  const char* field = prompt_field(line);
+  if (field == nullptr) {
+    throw input_error(
+        where, "no prompt in the line",
+        "give 'prompt', 'messages', 'question', 'instruction', 'text' or 'input_ids'");
   }
-  throw input_error(where, "no prompt in the line",
-                    "give 'prompt', 'messages', 'question', 'instruction', 'text' or 'input_ids'");
+  const json& given = line[field];
+  Prompt prompt;
+  if (field == std::string_view("input_ids")) {
+    prompt = ids_prompt(line, tokenizer, where);
+  } else if (given.is_array()) {
+    prompt = chat_prompt(parse_messages(given, where, field), options, tokenizer, where);
+  } else if (given.is_string()) {
+    std::string text = given;
+    const auto input = line.find("input");
+    if (field == std::string_view("instruction") && input != line.end() && input->is_string() &&
+        !input->get_ref<const std::string&>().empty()) {
+      text += "\n" + input->get<std::string>();
+    }
+    prompt = string_prompt(text, options, tokenizer, where);
+  } else {
+    throw input_error(where, fmt::format("field '{}' must be a string or a list of messages, and "
+                                         "is {}",
+                                         field, given.type_name()));
+  }
+  prompt.given = given;
+  prompt.is_safety = is_safety_line(line);
+  return prompt;
 }
-
-}  // namespace
 
 Prompt text_prompt(const std::string& text, const PromptOptions& options,
                    const Tokenizer& tokenizer) {

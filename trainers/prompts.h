@@ -28,6 +28,13 @@ struct Prompt {
   uint32_t number = 0;  // in its file, from 0; bad lines count
 };
 
+// The name of the field of a line that holds its prompt; nullptr: it has none.
+const char* prompt_field(const nlohmann::json& line);
+
+// One line, as read_prompts reads it, without its number.
+Prompt parse_prompt(const nlohmann::json& line, const PromptOptions& options,
+                    const Tokenizer& tokenizer, const std::string& where);
+
 Prompt text_prompt(const std::string& text, const PromptOptions& options,
                    const Tokenizer& tokenizer);
 
