@@ -8,6 +8,7 @@ void add_eval_command(CLI::App& app) {
   CLI::App* eval = app.add_subcommand(
       "eval", "figures of models; by itself perplexity, and accuracy on multiple-choice questions");
   add_eval_likelihood_commands(*eval);
+  add_eval_win_rate_command(*eval);
 }
 
 }  // namespace cria

@@ -17,6 +17,7 @@ enum class Purpose : uint16_t {
   token_sampling = 4,
   stochastic_rounding = 5,
   data_synthesis = 6,
+  answer_order = 7,
 };
 
 using PhiloxBlock = std::array<uint32_t, 4>;
