@@ -1,5 +1,6 @@
 #include "cria/text/utf8.h"
 
+#include <algorithm>
 #include <cstdint>
 
 namespace cria {
@@ -70,6 +71,25 @@ std::string_view strip(std::string_view text) {
     text.remove_suffix(back.bytes);
   }
   return text;
+}
+
+std::vector<std::string_view> split_words(std::string_view text) {
+  std::vector<std::string_view> words;
+  size_t start = 0;  // of the word under way
+  const auto end_word = [&](size_t end) {
+    if (end > start) words.push_back(text.substr(start, end - start));
+  };
+  for (size_t at = 0; at < text.size();) {
+    const Character character = first_character(text.substr(at));
+    const size_t next = at + std::max<size_t>(character.bytes, 1);
+    if (character.bytes > 0 && is_python_space(character.code)) {
+      end_word(at);
+      start = next;
+    }
+    at = next;
+  }
+  end_word(text.size());
+  return words;
 }
 
 }  // namespace cria

@@ -14,11 +14,12 @@ import model_fixtures
 import ppo_fixtures
 import preference_fixtures
 import rope_fixtures
+import self_bleu_fixtures
 import sft_fixture
 import tokenizer_fixtures
 from fixture_files import sha256, write_json
 
-PACKAGES = ["numpy", "protobuf", "safetensors", "sentencepiece", "tokenizers", "torch", "transformers", "trl"]
+PACKAGES = ["nltk", "numpy", "protobuf", "safetensors", "sentencepiece", "tokenizers", "torch", "transformers", "trl"]
 NOT_MADE_HERE = {"manifest.json", "written_checksums.json", "requirements.txt", "README.md"}
 
 
@@ -38,7 +39,7 @@ def write_manifest(directory):
 def main():
     directory = Path(__file__).resolve().parent
     for fixtures in (tokenizer_fixtures, rope_fixtures, model_fixtures, gradient_fixtures, sft_fixture,
-                     preference_fixtures, ppo_fixtures):
+                     preference_fixtures, ppo_fixtures, self_bleu_fixtures):
         fixtures.make(directory)
     write_manifest(directory)
 

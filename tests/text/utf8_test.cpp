@@ -53,5 +53,13 @@ TEST(Strip, TakesWhatPythonTakes) {
   EXPECT_EQ(strip("\u00e0x\u0100"), "\u00e0x\u0100");
 }
 
+TEST(SplitWords, IsPythonsSplit) {
+  using Words = std::vector<std::string_view>;
+  EXPECT_EQ(split_words(" a\t b\u00a0c\u3000\u2003\u00e0\x1c"), (Words{"a", "b", "c", "\u00e0"}));
+  EXPECT_EQ(split_words("a\u200bb c."), (Words{"a\u200bb", "c."}));
+  EXPECT_EQ(split_words(" \n "), Words());
+  EXPECT_EQ(split_words(""), Words());
+}
+
 }  // namespace
 }  // namespace cria

@@ -9,6 +9,7 @@ void add_eval_command(CLI::App& app) {
       "eval", "figures of models; by itself perplexity, and accuracy on multiple-choice questions");
   add_eval_likelihood_commands(*eval);
   add_eval_win_rate_command(*eval);
+  add_eval_self_bleu_command(*eval);
 }
 
 }  // namespace cria

@@ -8,5 +8,6 @@ namespace cria {
 // perplexity, multiple-choice, and `eval` itself, which does either
 void add_eval_likelihood_commands(CLI::App& eval);
 void add_eval_win_rate_command(CLI::App& eval);
+void add_eval_self_bleu_command(CLI::App& eval);
 
 }  // namespace cria

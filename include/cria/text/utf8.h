@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <string_view>
+#include <vector>
 
 namespace cria {
 
@@ -16,5 +17,8 @@ size_t unfinished_utf8(std::string_view text);
 // Without white space at both ends, white space being what Python's str.strip() takes away: Meta's
 // chat format is defined by it.
 std::string_view strip(std::string_view text);
+
+// What such white space separates, as str.split() gives it.
+std::vector<std::string_view> split_words(std::string_view text);
 
 }  // namespace cria
