@@ -24,6 +24,7 @@ class AnsweringModel {
   AnsweringModel(const std::string& directory, const InferenceOptions& options);
 
   const Tokenizer& tokenizer() { return pretrained_.tokenizer(); }
+  int64_t model_context() const { return pretrained_.config().max_position_embeddings; }
 
   // For read_prompts: an input Error when the model cannot answer the prompt with these settings.
   std::function<void(const Prompt&)> checker(const SamplingSettings& settings) const;

@@ -10,6 +10,8 @@ void add_eval_command(CLI::App& app) {
   add_eval_likelihood_commands(*eval);
   add_eval_win_rate_command(*eval);
   add_eval_self_bleu_command(*eval);
+  add_eval_rewards_command(*eval);
+  add_eval_preferences_command(*eval);
 }
 
 }  // namespace cria

@@ -9,5 +9,7 @@ namespace cria {
 void add_eval_likelihood_commands(CLI::App& eval);
 void add_eval_win_rate_command(CLI::App& eval);
 void add_eval_self_bleu_command(CLI::App& eval);
+void add_eval_rewards_command(CLI::App& eval);
+void add_eval_preferences_command(CLI::App& eval);
 
 }  // namespace cria

@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <map>
 
-#include "cria/data/example_builder.h"
+#include "cria/data/records.h"
 
 #include "trainers/signals.h"
 
@@ -50,12 +50,17 @@ EvaluatedAnswer parse_answer(json line, const std::string& where) {
   return answer;
 }
 
-// Messages without the answer that a prompt may end with.
-json messages_to_answer(json messages) {
-  if (messages.size() > 1 && messages.back().is_object() &&
-      messages.back().value("role", "") == "assistant") {
-    messages.erase(messages.size() - 1);
+// A prompt as messages, without the answer that it may end with.
+std::vector<Message> messages_to_answer(const json& prompt, const std::string& where) {
+  std::vector<Message> messages;
+  if (!prompt.is_string()) {
+    messages = parse_messages(prompt, where, "prompt");
+  } else if (const std::string text = prompt; is_anthropic_dialogue(text)) {
+    messages = parse_anthropic_dialogue(text, where);
+  } else {
+    messages = {{"user", text}};
   }
+  if (messages.size() > 1 && messages.back().role == "assistant") messages.pop_back();
   return messages;
 }
 
@@ -139,17 +144,18 @@ void add_prompt_fields(std::vector<EvaluatedAnswer>& answers,
 
 Example judged_sequence(const EvaluatedAnswer& answer, const std::optional<std::string>& separator,
                         const Tokenizer& tokenizer) {
-  json line = {{"prompt", answer.prompt}, {"completion", answer.completion}};
-  if (answer.prompt.is_array()) {
-    line["prompt"] = messages_to_answer(answer.prompt);
-    line["completion"] = {{{"role", "assistant"}, {"content", answer.completion}}};
+  Example example;
+  const json& prompt = answer.prompt;
+  if (separator && prompt.is_string() && !is_anthropic_dialogue(prompt.get<std::string>())) {
+    example.ids =
+        encode_completion(tokenizer, prompt.get<std::string>(), *separator, answer.completion).ids;
+  } else {
+    std::vector<Message> messages = messages_to_answer(prompt, answer.where);
+    messages.push_back({"assistant", answer.completion});
+    example.ids = encode_dialogue(tokenizer, messages, answer.where).ids;
   }
-  const Record record = parse_record(line, answer.where);
-  Example example = fine_tuning_example(record, {.separator = separator}, tokenizer);
-  if (!answer.finished) {
-    example.ids.pop_back();
-    example.labels.pop_back();
-  }
+  if (!answer.finished) example.ids.pop_back();
+  example.labels.assign(example.ids.size(), kNoLabel);
   return example;
 }
 

@@ -45,8 +45,8 @@ std::vector<EvaluatedAnswer> sample_answers(AnsweringModel& model, std::span<con
 void add_prompt_fields(std::vector<EvaluatedAnswer>& answers,
                        const std::vector<std::string>& prompt_files);
 
-// Prompt and answer as a reward model learns them (data/example_builder.h), the eos left out where
-// the answer was cut off.
+// Prompt and answer as a reward model learns them (data/preference_builder.h), in the chat format,
+// or with a separator in the plain form; without an eos where the answer was cut off.
 Example judged_sequence(const EvaluatedAnswer& answer, const std::optional<std::string>& separator,
                         const Tokenizer& tokenizer);
 

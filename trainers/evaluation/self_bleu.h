@@ -1,5 +1,5 @@
 // How alike the answers of a model to one prompt are: Self-BLEU (Zhu et al. 2018, "Texygen"), by
-// which Llama 2 (section 5.1.2, "in-context temperature rescaling") shows what temperature does to
+// which Llama 2 (section 5.1, "In-Context Temperature Rescaling") shows what temperature does to
 // creative and to factual prompts. 1: all the same. Lower: more diverse.
 //
 // Each of the K samples of a prompt is a hypothesis and the K - 1 others are its references; their

@@ -1,8 +1,8 @@
 // How often the answers of one model beat those of another.
 //
-// The win rate is wins / (wins + losses), ties left out, with Wilson's score interval (Wilson 1927;
-// Brown, Cai and DasGupta 2001, equation 4): for x successes of n, p = x/n and z = 1.959964, the
-// 97.5% quantile of the normal distribution,
+// The win rate is wins / (wins + losses), ties left out, with Wilson's score interval (Wilson
+// 1927): for x successes of n, p = x/n and z = 1.959964, the 97.5% quantile of the normal
+// distribution,
 //
 //   centre = (p + z^2/(2n)) / (1 + z^2/n)
 //   half   = z / (1 + z^2/n) * sqrt(p (1 - p)/n + z^2/(4 n^2))
