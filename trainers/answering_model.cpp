@@ -16,8 +16,8 @@ AnsweringModel::AnsweringModel(const std::string& directory, const InferenceOpti
 
 std::function<void(const Prompt&)> AnsweringModel::checker(const SamplingSettings& settings) const {
   return [this, settings](const Prompt& prompt) {
-    const ModelConfig& config = pretrained_.config();
-    validate({.prompt = prompt.ids, .settings = settings}, config, config.max_position_embeddings,
+    const int64_t context = generator_ ? generator_->max_context() : model_context();
+    validate({.prompt = prompt.ids, .settings = settings}, pretrained_.config(), context,
              prompt.where);
   };
 }

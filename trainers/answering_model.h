@@ -26,7 +26,8 @@ class AnsweringModel {
   const Tokenizer& tokenizer() { return pretrained_.tokenizer(); }
   int64_t model_context() const { return pretrained_.config().max_position_embeddings; }
 
-  // For read_prompts: an input Error when the model cannot answer the prompt with these settings.
+  // For read_prompts: an input Error when the model, once loaded in its cache, cannot answer the
+  // prompt with these settings.
   std::function<void(const Prompt&)> checker(const SamplingSettings& settings) const;
   // Of the cache: no more than these prompts can fill, and no more than the model allows.
   int64_t context_needed(std::span<const Prompt> prompts, int64_t max_new_tokens) const;

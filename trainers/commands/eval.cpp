@@ -12,6 +12,7 @@ void add_eval_command(CLI::App& app) {
   add_eval_self_bleu_command(*eval);
   add_eval_rewards_command(*eval);
   add_eval_preferences_command(*eval);
+  add_eval_red_team_command(*eval);
 }
 
 }  // namespace cria

@@ -11,5 +11,6 @@ void add_eval_win_rate_command(CLI::App& eval);
 void add_eval_self_bleu_command(CLI::App& eval);
 void add_eval_rewards_command(CLI::App& eval);
 void add_eval_preferences_command(CLI::App& eval);
+void add_eval_red_team_command(CLI::App& eval);
 
 }  // namespace cria

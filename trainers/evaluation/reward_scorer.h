@@ -31,6 +31,7 @@ class RewardScorer {
   std::vector<AnswerScore> score(std::span<const Answer> answers);
   std::vector<AnswerScore> score(std::span<const EvaluatedAnswer> answers);
 
+  int64_t max_length() const { return models_.max_length(); }  // of prompt and answer
   bool has_helpfulness() const { return !options_.models.helpfulness.empty(); }
   bool has_safety() const { return !options_.models.safety.empty(); }
   // {"helpfulness": DIR or null, "safety": DIR or null}
