@@ -51,6 +51,7 @@ int main(int argc, char** argv) {
   add_dpo_command(app);
   add_rejection_command(app);
   add_ppo_command(app);
+  add_rlhf_command(app);
   add_generate_command(app);
   add_chat_command(app);
   add_score_command(app);
@@ -58,6 +59,7 @@ int main(int argc, char** argv) {
   add_inspect_command(app);
   add_demo_data_command(app);
   add_demo_check_command(app);
+  add_demo_rate_command(app);
   try {
     const auto is_called = [&](const CLI::App* command) { return command->get_name() == argv[1]; };
     if (argc > 1 && argv[1][0] != '-' && app.get_subcommands(is_called).empty()) {

@@ -12,7 +12,7 @@ namespace cria {
 namespace {
 
 // What may differ: exact keys, or whole groups ending in a dot.
-constexpr std::array<std::string_view, 9> kChangeable = {"checkpoint.",
+constexpr std::array<std::string_view, 10> kChangeable = {"checkpoint.",
                                                          "logging.",
                                                          "data.eval",
                                                          "training.stop_at_step",
@@ -20,7 +20,8 @@ constexpr std::array<std::string_view, 9> kChangeable = {"checkpoint.",
                                                          "training.eval_steps",
                                                          "training.device",
                                                          "training.recompute",
-                                                         "training.micro_batch_tokens"};
+                                                         "training.micro_batch_tokens",
+                                                          "preferences.rating_command"};
 
 bool may_change(const std::string& key) {
   for (const std::string_view pattern : kChangeable) {

@@ -16,6 +16,7 @@ void add_reward_scaling_command(CLI::App& app);
 void add_dpo_command(CLI::App& app);
 void add_rejection_command(CLI::App& app);
 void add_ppo_command(CLI::App& app);
+void add_rlhf_command(CLI::App& app);
 void add_generate_command(CLI::App& app);
 void add_chat_command(CLI::App& app);
 void add_score_command(CLI::App& app);
@@ -23,5 +24,6 @@ void add_eval_command(CLI::App& app);
 void add_inspect_command(CLI::App& app);
 void add_demo_data_command(CLI::App& app);
 void add_demo_check_command(CLI::App& app);
+void add_demo_rate_command(CLI::App& app);
 
 }  // namespace cria

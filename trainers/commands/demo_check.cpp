@@ -3,17 +3,16 @@
 #include <array>
 #include <cmath>
 #include <filesystem>
-#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 
 #include "cria/data/json_lines.h"
 #include "cria/demo_world/checker.h"
-#include "cria/demo_world/files.h"
 #include "cria/io/atomic_directory.h"
 #include "cria/io/file.h"
 
 #include "trainers/commands/commands.h"
+#include "trainers/commands/demo_questions.h"
 
 namespace cria {
 
@@ -59,41 +58,12 @@ struct Figures {
   }
 };
 
-// Prompts are told apart by their text, or by their list of messages.
-json key_of(const json& line) {
-  if (line.contains("prompt")) return line["prompt"];
-  return line.value("messages", json());
-}
-
-// The questions of some files, by their prompts.
-std::map<json, demo::Question> read_questions(const std::vector<std::string>& paths) {
-  std::map<json, demo::Question> questions;
-  for (const std::string& path : paths) {
-    JsonLines lines(path);
-    for (json line; lines.next(line);) {
-      questions[key_of(line)] = demo::parse_question(line, lines.where());
-    }
-  }
-  return questions;
-}
-
 std::string answer_of(const json& line, const std::string& where) {
   const auto found = line.find("completion");
   if (found == line.end() || !found->is_string()) {
     throw input_error(where, "no answer in the line", "give 'completion', as cria generate does");
   }
   return found->get<std::string>();
-}
-
-demo::Question question_for(const json& line, const std::map<json, demo::Question>& questions,
-                            const std::string& where) {
-  if (line.contains("kind")) return demo::parse_question(line, where);
-  const auto found = questions.find(key_of(line));
-  if (found == questions.end()) {
-    throw input_error(where, "its prompt is in no file of questions",
-                      "name the file that the prompts came from with --questions");
-  }
-  return found->second;
 }
 
 std::string row(const std::string& kind, const Figures& figures) {
@@ -145,13 +115,13 @@ std::string stage_name(const std::string& path) {
 }
 
 void run(const CheckOptions& options) {
-  const auto questions = read_questions(options.questions);
+  const DemoQuestions questions = read_demo_questions(options.questions);
   std::array<Figures, demo::kKindNames.size()> by_kind;
   Figures all;
   JsonLines lines(options.answers);
   for (json line; lines.next(line);) {
     if (!line.is_object()) throw input_error(lines.where(), "the line is no JSON object");
-    const demo::Question question = question_for(line, questions, lines.where());
+    const demo::Question question = demo_question_for(line, questions, lines.where());
     const demo::Judgement judgement = demo::judge(question, answer_of(line, lines.where()));
     by_kind[static_cast<size_t>(question.kind)].add(judgement);
     all.add(judgement);

@@ -36,18 +36,12 @@ int64_t context_needed(const std::vector<Prompt>& prompts, int64_t max_new_token
 
 }  // namespace
 
-NumberedPrompts read_numbered_prompts(const RejectionConfig& config, const ModelConfig& generator,
-                                      int64_t max_context, const Tokenizer& tokenizer) {
-  const PromptOptions form{.chat = config.data.separator.empty(),
-                           .separator = config.data.separator,
-                           .skip_bad_lines = config.data.skip_bad_lines};
-  const auto check = [&](const Prompt& prompt) {
-    validate({.prompt = prompt.ids, .settings = settings_of(config, 0, 0)}, generator, max_context,
-             prompt.where);
-  };
+NumberedPrompts read_numbered_prompts(const std::vector<std::string>& paths,
+                                      const PromptOptions& form, const Tokenizer& tokenizer,
+                                      const std::function<void(const Prompt&)>& check) {
   NumberedPrompts all;
   uint32_t first = 0;
-  for (const std::string& path : config.rejection.prompts) {
+  for (const std::string& path : paths) {
     PromptFile file = read_prompts(path, form, tokenizer, check);
     if (file.prompts.empty()) {
       throw input_error(path, file.skipped > 0
@@ -63,6 +57,18 @@ NumberedPrompts read_numbered_prompts(const RejectionConfig& config, const Model
     all.skipped += file.skipped;
   }
   return all;
+}
+
+NumberedPrompts read_numbered_prompts(const RejectionConfig& config, const ModelConfig& generator,
+                                      int64_t max_context, const Tokenizer& tokenizer) {
+  const PromptOptions form{.chat = config.data.separator.empty(),
+                           .separator = config.data.separator,
+                           .skip_bad_lines = config.data.skip_bad_lines};
+  return read_numbered_prompts(
+      config.rejection.prompts, form, tokenizer, [&](const Prompt& prompt) {
+        validate({.prompt = prompt.ids, .settings = settings_of(config, 0, 0)}, generator,
+                 max_context, prompt.where);
+      });
 }
 
 AnswerSampler::AnswerSampler(const RejectionConfig& config, const NumberedPrompts& prompts,

@@ -26,8 +26,13 @@ struct NumberedPrompts {
   std::string first_skipped;
 };
 
+// A prompt that `check` throws at is a bad line. An input Error when a file has no prompts.
+NumberedPrompts read_numbered_prompts(const std::vector<std::string>& paths,
+                                      const PromptOptions& form, const Tokenizer& tokenizer,
+                                      const std::function<void(const Prompt&)>& check);
+
 // `max_context` bounds prompt and answer together: a prompt that leaves no room for an answer is a
-// bad line. An input Error when a file has no prompts.
+// bad line.
 NumberedPrompts read_numbered_prompts(const RejectionConfig& config, const ModelConfig& generator,
                                       int64_t max_context, const Tokenizer& tokenizer);
 

@@ -24,6 +24,7 @@ enum class Stream : uint32_t {
   preferences_safety_test = 9,
   dialogues = 10,
   dialogues_test = 11,
+  ratings = 12,
   test = 32,  // and one for each kind after it
 };
 
