@@ -13,14 +13,14 @@ namespace {
 
 // What may differ: exact keys, or whole groups ending in a dot.
 constexpr std::array<std::string_view, 10> kChangeable = {"checkpoint.",
-                                                         "logging.",
-                                                         "data.eval",
-                                                         "training.stop_at_step",
-                                                         "training.output_dir",
-                                                         "training.eval_steps",
-                                                         "training.device",
-                                                         "training.recompute",
-                                                         "training.micro_batch_tokens",
+                                                          "logging.",
+                                                          "data.eval",
+                                                          "training.stop_at_step",
+                                                          "training.output_dir",
+                                                          "training.eval_steps",
+                                                          "training.device",
+                                                          "training.recompute",
+                                                          "training.micro_batch_tokens",
                                                           "preferences.rating_command"};
 
 bool may_change(const std::string& key) {
