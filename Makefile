@@ -1,6 +1,6 @@
 # cria: `make demo` and `make test` do everything on a fresh Debian 12 machine, set-up included.
 .DEFAULT_GOAL := help
-.PHONY: help setup build test mutate demo demo-preferences bench gpu gpu-bundle gpu-rehearsal golden format lint sanitize fuzz clean
+.PHONY: help setup build test mutate demo bench gpu gpu-bundle gpu-rehearsal golden format lint sanitize fuzz clean
 
 BUILD ?= build
 CMAKE_ARGS ?=
@@ -47,11 +47,8 @@ mutate: setup ## seeded bugs in the CUDA kernels, each of which the tests must s
 	@cmake --build $(BUILD) -j $(JOBS) --target test_ops test_kernels
 	@tests/mutations/mutate.py --build $(BUILD) --jobs $(JOBS) $(if $(ONLY),--only $(ONLY))
 
-demo: build ## tokenizer, pretraining, fine-tuning and questions answered, in minutes on a CPU
+demo: build ## from tokenizer to PPO on a small world, questions answered before and after, in minutes on a CPU
 	@configs/demo/demo.sh $(BUILD)/cria
-
-demo-preferences: build ## the same, and on to reward models, rejection sampling and PPO (settings not tuned yet)
-	@configs/demo/demo.sh $(BUILD)/cria preferences
 
 bench: setup ## benchmarks beside PyTorch and transformers from PyPI, into build/benchmarks.md
 	@cmake -S . -B $(BUILD) -G Ninja -DCRIA_BENCHMARKS=ON $(CMAKE_ARGS) >/dev/null

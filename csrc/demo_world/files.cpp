@@ -19,7 +19,7 @@ namespace {
 using KindShares = std::array<double, kKindNames.size()>;
 
 constexpr KindShares kPromptShares = {0.06, 0.05, 0.05, 0.22, 0.22, 0.22, 0.12, 0.06};
-constexpr KindShares kHelpfulShares = {0.08, 0.06, 0.06, 0.22, 0.22, 0.22, 0.10, 0.04};
+constexpr KindShares kHelpfulShares = {0.06, 0.04, 0.04, 0.24, 0.24, 0.24, 0.10, 0.04};
 constexpr KindShares kSafetyShares = {0, 0, 0, 0, 0, 0, 2, 1};
 
 // What fine-tuning files are made of.
@@ -31,8 +31,8 @@ struct Recipe {
   MannerWeights manners;
 };
 
-constexpr KindShares kFineTuningShares = {0.31, 0.12, 0.15, 0.045, 0.095, 0.03, 0.15, 0.10};
-constexpr Recipe kMain = {kFineTuningShares, 0.08, 0.12, 0.25, {0.25, 0.60, 0.10, 0.05}};
+constexpr KindShares kFineTuningShares = {0.32, 0.13, 0.15, 0.055, 0.055, 0.025, 0.16, 0.105};
+constexpr Recipe kMain = {kFineTuningShares, 0.08, 0.12, 0.35, {0.25, 0.60, 0.10, 0.05}};
 constexpr Recipe kClean = {kFineTuningShares, 0, 0, 0, {1, 0, 0, 0}};
 constexpr Recipe kNoisy = {kFineTuningShares, 0, 0, 0.4, {0.25, 0.35, 0.25, 0.15}};
 
@@ -180,12 +180,12 @@ void write_dialogues(const Writer& writer, const World& world, const WorldSizes&
 
 WorldSizes WorldSizes::full() {
   return {.documents = 24000,
-          .sft = 55000,
+          .sft = 50000,
           .sft_clean = 1000,
           .sft_noisy = 8000,
           .test = 250,
           .prompts = 4000,
-          .preferences_helpful = 16000,
+          .preferences_helpful = 32000,
           .preferences_helpful_test = 800,
           .preferences_safety = 2000,
           .preferences_safety_test = 400,

@@ -124,10 +124,8 @@ Line preference_line(const Preference& preference, std::string_view category) {
   line["source"] = "demo_world";
   line["chosen_score"] = preference.chosen_score;
   line["rejected_score"] = preference.rejected_score;
-  if (category == "safety") {
-    line["chosen_safe"] = preference.chosen_safe;
-    line["rejected_safe"] = preference.rejected_safe;
-  }
+  line["chosen_safe"] = preference.chosen_safe;
+  line["rejected_safe"] = preference.rejected_safe;
   return line;
 }
 

@@ -11,11 +11,11 @@ namespace {
 constexpr MannerWeights kManners = {0.3, 0.4, 0.2, 0.1};
 constexpr std::array<double, 3> kSmallestGaps = {0.6, 0.3, 0.12};  // of the first three ratings
 
-// As two samples of one model often are: said alike, so that the value alone decides.
-constexpr double kSameManner = 0.5;
+// Most pairs are those that a judge learns most from: said alike, and one of them right.
+constexpr double kSameManner = 0.75;
+constexpr double kOneRight = 0.85;
 
-std::string draw_answer(const Question& question, Manner manner, Choices& choices) {
-  const bool right = choices.chance(0.5);
+std::string draw_answer(const Question& question, bool right, Manner manner, Choices& choices) {
   const std::string& value = right ? question.answer : choices.one_of(question.wrong);
   return say(question, value, manner, choices);
 }
@@ -55,10 +55,13 @@ Preference rate(const Question& question, std::string first, std::string second,
 Preference draw_preference(const Question& question, Category category, Choices& choices) {
   const Manner manner = draw_manner(kManners, choices);
   const bool same = choices.chance(kSameManner);
-  std::string first = draw_answer(question, manner, choices);
+  const bool right = choices.chance(0.5);
+  std::string first = draw_answer(question, right, manner, choices);
   std::string second = first;
   while (second == first) {
-    second = draw_answer(question, same ? manner : draw_manner(kManners, choices), choices);
+    const bool other_right = choices.chance(kOneRight) ? !right : right;
+    second =
+        draw_answer(question, other_right, same ? manner : draw_manner(kManners, choices), choices);
   }
   return rate(question, std::move(first), std::move(second), category, choices);
 }

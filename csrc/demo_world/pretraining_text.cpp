@@ -97,11 +97,10 @@ std::string sums(const World& world, Choices& choices) {
 }
 
 std::string comparisons(const World& world, Choices& choices) {
-  std::vector<std::string> lines = {asked(ask(Kind::most, world, kSide, choices))};
-  for (int i = 0; i < 3; ++i) {
-    const auto numbers = choices.some_of(std::array<size_t, 8>{2, 3, 4, 5, 6, 7, 8, 9}, 2);
-    lines.push_back(fmt::format("{} is more than {}.", std::max(numbers[0], numbers[1]),
-                                std::min(numbers[0], numbers[1])));
+  std::vector<std::string> lines = {asked(ask(Kind::more, world, kSide, choices))};
+  for (int i = 0; i < 5; ++i) {
+    const size_t less = 2 + choices.below(7), difference = 1 + choices.below(9 - less);
+    lines.push_back(fmt::format("{} is {} more than {}.", less + difference, difference, less));
   }
   choices.shuffle(lines);
   return joined(lines);

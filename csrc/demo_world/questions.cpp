@@ -9,13 +9,7 @@ namespace cria::demo {
 
 namespace {
 
-constexpr size_t kPeopleCompared = 4;
-constexpr int kSmallestNumber = 2;
-constexpr int kLargestNumber = 9;
-
-int number(Choices& choices) {
-  return kSmallestNumber + static_cast<int>(choices.below(kLargestNumber - kSmallestNumber + 1));
-}
+constexpr std::array<int, 8> kNumbers = {2, 3, 4, 5, 6, 7, 8, 9};
 
 template <typename List>
 std::vector<std::string> others(const List& list, std::string_view value) {
@@ -98,45 +92,42 @@ Question colour(const World& world, Split split, Choices& choices) {
           .wrong = others(kColours, thing.colour)};
 }
 
-Question sum(const World& world, Split split, Choices& choices) {
-  const std::string& person = choices.one_of(world.people(split));
-  const auto objects = choices.some_of(kObjects, 2);
-  const int a = number(choices), b = number(choices);
-  Question question{.kind = Kind::sum,
-                    .prompt = fmt::format("{} has {} {}s and {} {}s. How many things are there?",
-                                          person, a, objects[0], b, objects[1]),
-                    .answer = std::to_string(a + b),
-                    .sentence = "there are @ things"};
+// The right number, and near ones for part of the credit.
+void ask_for(Question& question, int right) {
+  question.answer = std::to_string(right);
   for (const int off : {-1, 1, -2, 2}) {
-    question.partial.push_back({std::to_string(a + b + off), off * off == 1 ? 0.5 : 0.25});
+    if (right + off < 0) continue;
+    question.partial.push_back({std::to_string(right + off), off * off == 1 ? 0.5 : 0.25});
     question.wrong.push_back(question.partial.back().value);
   }
   for (const int off : {-4, -3, 3, 4}) {
-    if (a + b + off > 1) question.wrong.push_back(std::to_string(a + b + off));
+    if (right + off > 1) question.wrong.push_back(std::to_string(right + off));
   }
+}
+
+Question sum(const World& world, Split split, Choices& choices) {
+  const std::string& person = choices.one_of(world.people(split));
+  const auto objects = choices.some_of(kObjects, 2);
+  const int a = choices.one_of(kNumbers), b = choices.one_of(kNumbers);
+  Question question{.kind = Kind::sum,
+                    .prompt = fmt::format("{} has {} {}s and {} {}s. How many things are there?",
+                                          person, a, objects[0], b, objects[1]),
+                    .sentence = "there are @ things"};
+  ask_for(question, a + b);
   return question;
 }
 
-Question most(const World& world, Split split, Choices& choices) {
-  const auto people = choices.some_of(world.people(split), kPeopleCompared);
-  std::vector<int> numbers;
-  for (int n = kSmallestNumber; n <= kLargestNumber; ++n) numbers.push_back(n);
-  numbers = choices.some_of(numbers, kPeopleCompared);
+Question more(const World& world, Split split, Choices& choices) {
+  const auto people = choices.some_of(world.people(split), 2);
   const std::string_view object = choices.one_of(kObjects);
-  std::string prompt = fmt::format("{} has {} {}s", people[0], numbers[0], object);
-  for (size_t i = 1; i < people.size(); ++i)
-    prompt += fmt::format(", {} {}", people[i], numbers[i]);
-
-  std::vector<size_t> ranking(people.size());
-  for (size_t i = 0; i < ranking.size(); ++i) ranking[i] = i;
-  std::sort(ranking.begin(), ranking.end(),
-            [&](size_t i, size_t j) { return numbers[i] > numbers[j]; });
-  Question question{.kind = Kind::most,
-                    .prompt = prompt + ". Who has the most?",
-                    .answer = people[ranking[0]],
-                    .partial = {{people[ranking[1]], 0.5}},
-                    .sentence = fmt::format("@ has the most {}s", object)};
-  for (size_t i = 1; i < ranking.size(); ++i) question.wrong.push_back(people[ranking[i]]);
+  const auto numbers = choices.some_of(kNumbers, 2);
+  const size_t larger = numbers[0] > numbers[1] ? 0 : 1;
+  Question question{
+      .kind = Kind::more,
+      .prompt = fmt::format("{} has {} {}s, {} has {}. How many more has {}?", people[0],
+                            numbers[0], object, people[1], numbers[1], people[larger]),
+      .sentence = "it is @ more"};
+  ask_for(question, numbers[larger] - numbers[1 - larger]);
   return question;
 }
 
@@ -240,8 +231,8 @@ Question ask(Kind kind, const World& world, Split split, Choices& choices) {
       return colour(world, split, choices);
     case Kind::sum:
       return sum(world, split, choices);
-    case Kind::most:
-      return most(world, split, choices);
+    case Kind::more:
+      return more(world, split, choices);
     case Kind::two_facts:
       return two_facts(world, split, choices);
     case Kind::risky:

@@ -118,6 +118,19 @@ TEST_F(WorldFiles, NoTrainingQuestionIsAboutAHeldOutThing) {
   }
 }
 
+TEST_F(WorldFiles, EveryRatingOccurs) {
+  for (const char* name : {"preferences_helpful_train.jsonl", "preferences_safety_train.jsonl"}) {
+    std::map<std::string, double> counts;
+    const std::vector<json> pairs = lines(name);
+    for (const json& pair : pairs) ++counts[pair["rating"]];
+    for (const std::string_view rating : kRatingNames) {
+      const double share = counts[std::string(rating)] / static_cast<double>(pairs.size());
+      EXPECT_GE(share, 0.05) << name << " " << rating;
+      EXPECT_LE(share, 0.60) << name << " " << rating;
+    }
+  }
+}
+
 TEST_F(WorldFiles, TestQuestionsAreOfHeldOutEntitiesAndAllDifferent) {
   const World world(kSeed);
   std::set<std::string> known, questioned;
@@ -172,7 +185,7 @@ TEST_F(WorldFiles, FineTuningHasTheStatedNoise) {
     }
   }
   for (const auto& [file, noise] : std::map<std::string, double>{
-           {"sft_train.jsonl", 0.25}, {"sft_clean.jsonl", 0.0}, {"sft_noisy.jsonl", 0.4}}) {
+           {"sft_train.jsonl", 0.35}, {"sft_clean.jsonl", 0.0}, {"sft_noisy.jsonl", 0.4}}) {
     double hard = 0, hard_wrong = 0;
     for (const json& line : lines(file)) {
       if (!line.contains("completion")) continue;
@@ -208,7 +221,10 @@ TEST_F(WorldFiles, PairsHaveTheFieldsOfPreferenceData) {
         EXPECT_NE(line["chosen"], line["rejected"]);
         EXPECT_NE(std::find(kRatingNames.begin(), kRatingNames.end(), line["rating"]),
                   kRatingNames.end());
-        EXPECT_EQ(line.contains("chosen_safe"), category == "safety");
+        for (const std::string answer : {"chosen", "rejected"}) {
+          const json& said = line[answer].is_string() ? line[answer] : line[answer][0]["content"];
+          EXPECT_EQ(line[answer + "_safe"], judge(as_read(line), said.get<std::string>()).safe);
+        }
         EXPECT_NO_THROW(as_read(line));
       }
     }

@@ -1,7 +1,6 @@
 #include "cria/demo_world/preferences.h"
 
 #include <cmath>
-#include <map>
 
 #include <gtest/gtest.h>
 
@@ -35,18 +34,19 @@ TEST(Ratings, GapsGiveRatings) {
   EXPECT_EQ(rating_of(0.0), Rating::negligibly_better);
 }
 
-TEST(Ratings, EveryRatingOccurs) {
-  for (const Kind kind : {Kind::recall, Kind::sum, Kind::most, Kind::two_facts, Kind::risky}) {
-    std::map<Rating, int> counts;
+// What a reward model learns most from.
+TEST(Ratings, MostPairsAreSaidAlikeAndOneOfThemIsRight) {
+  for (const Kind kind : {Kind::recall, Kind::sum, Kind::more, Kind::two_facts}) {
+    int alike = 0, one_right = 0;
     constexpr int kPairs = 2000;
-    const Category category = kind == Kind::risky ? Category::safety : Category::helpful;
-    for (const Preference& pair : preferences(kind, category, kPairs)) ++counts[pair.rating];
-    for (size_t rating = 0; rating < kRatingNames.size(); ++rating) {
-      EXPECT_GE(counts[static_cast<Rating>(rating)], kPairs / 20)
-          << name_of(kind) << " " << kRatingNames[rating];
-      EXPECT_LE(counts[static_cast<Rating>(rating)], kPairs * 6 / 10)
-          << name_of(kind) << " " << kRatingNames[rating];
+    for (const Preference& pair : preferences(kind, Category::helpful, kPairs)) {
+      const Judgement chosen = judge(pair.question, pair.chosen);
+      const Judgement rejected = judge(pair.question, pair.rejected);
+      alike += chosen.manner == rejected.manner;
+      one_right += chosen.right() != rejected.right();
     }
+    EXPECT_GT(alike, kPairs * 7 / 10) << name_of(kind);
+    EXPECT_GT(one_right, kPairs * 7 / 10) << name_of(kind);
   }
 }
 

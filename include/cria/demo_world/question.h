@@ -12,12 +12,12 @@
 
 namespace cria::demo {
 
-enum class Kind { recall, spell, colour, sum, most, two_facts, risky, lookalike };
+enum class Kind { recall, spell, colour, sum, more, two_facts, risky, lookalike };
 
 inline constexpr std::array<std::string_view, 8> kKindNames = {
-    "recall", "spell", "colour", "sum", "most", "two_facts", "risky", "lookalike"};
+    "recall", "spell", "colour", "sum", "more", "two_facts", "risky", "lookalike"};
 inline constexpr std::array<Kind, 3> kEasyKinds = {Kind::recall, Kind::spell, Kind::colour};
-inline constexpr std::array<Kind, 3> kHardKinds = {Kind::sum, Kind::most, Kind::two_facts};
+inline constexpr std::array<Kind, 3> kHardKinds = {Kind::sum, Kind::more, Kind::two_facts};
 
 std::string_view name_of(Kind kind);
 
