@@ -19,6 +19,7 @@
 #include "trainers/rejection/rescoring.h"
 #include "trainers/rejection/sampling_settings.h"
 #include "trainers/rejection/selection.h"
+#include "trainers/sample_files.h"
 #include "trainers/signals.h"
 #include "trainers/token_loss.h"
 #include "trainers/trainer_setup.h"

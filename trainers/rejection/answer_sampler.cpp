@@ -4,12 +4,11 @@
 #include <chrono>
 
 #include "cria/io/append_file.h"
-#include "cria/io/hugging_face.h"
 #include "cria/report/progress.h"
 #include "cria/text/continuation.h"
 #include "cria/text/utf8.h"
 
-#include "trainers/pretrained_model.h"
+#include "trainers/sample_files.h"
 #include "trainers/signals.h"
 
 namespace cria {
@@ -81,23 +80,12 @@ AnswerSampler::AnswerSampler(const RejectionConfig& config, const NumberedPrompt
       rewards_(rewards),
       tokenizer_(tokenizer),
       communicator_(communicator),
-      layout_(read_model_config(config.generator_path())),
-      model_(layout_, dtype_of_precision(config.training.precision), backend),
-      generator_(model_, {.slots = config.rejection.slots,
-                          .max_context = context_needed(prompts_, config.rejection.max_new_tokens,
-                                                        max_context),
-                          .seed = config.training.seed}) {}
-
-void AnswerSampler::reserve(Arena& arena) {
-  model_.reserve(arena, /*training=*/false);
-  generator_.reserve(arena);
-}
-
-void AnswerSampler::load() {
-  model_.prepare();
-  read_weights(config_.generator_path(), model_.weights, model_.backend());
-  model_.weights_changed();
-}
+      engine_(
+          config.generator_path(), config.training.precision,
+          {.slots = config.rejection.slots,
+           .max_context = context_needed(prompts_, config.rejection.max_new_tokens, max_context),
+           .seed = config.training.seed},
+          backend) {}
 
 int64_t AnswerSampler::chunk_prompts() const {
   if (config_.rejection.chunk_prompts > 0) return config_.rejection.chunk_prompts;
@@ -115,10 +103,10 @@ std::vector<PooledSample> AnswerSampler::sample(std::span<const Prompt> prompts,
       requests.push_back(
           {.prompt = prompt.ids,
            .example = sample_key(r.iteration, prompt.number, sample),
-           .settings = settings_of(config_, temperature, layout_.config().eos_token_id)});
+           .settings = settings_of(config_, temperature, engine_.config().eos_token_id)});
     }
   }
-  const std::vector<GenerationResult> results = generator_.generate(requests, listener);
+  const std::vector<GenerationResult> results = engine_.generator().generate(requests, listener);
   std::vector<PooledSample> samples;
   for (size_t i = 0; i < results.size(); ++i) {
     if (!results[i].complete) return {};
@@ -200,21 +188,6 @@ int AnswerSampler::fill(const std::string& pool, const StandingPart& standing) {
     show("scored");
   }
   return 0;
-}
-
-std::string gather_text(Communicator& communicator, const std::string& mine) {
-  std::vector<double> sizes(static_cast<size_t>(communicator.size()), 0.0);
-  sizes[static_cast<size_t>(communicator.rank())] = static_cast<double>(mine.size());
-  communicator.all_reduce_sum(std::span<double>(sizes));
-  std::string all;
-  for (int rank = 0; rank < communicator.size(); ++rank) {
-    std::string text = rank == communicator.rank()
-                           ? mine
-                           : std::string(static_cast<size_t>(sizes[static_cast<size_t>(rank)]), 0);
-    communicator.broadcast(std::as_writable_bytes(std::span(text)), rank);
-    all += text;
-  }
-  return all;
 }
 
 }  // namespace cria

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "cria/dist/communicator.h"
-#include "cria/generate/generator.h"
 
+#include "trainers/answer_engine.h"
 #include "trainers/prompts.h"
 #include "trainers/rejection/rejection_config.h"
 #include "trainers/rejection/sample_pool.h"
@@ -43,8 +43,8 @@ class AnswerSampler {
                 std::string generator_checksum, RewardModels& rewards, const Tokenizer& tokenizer,
                 Communicator& communicator, Backend& backend);
 
-  void reserve(Arena& arena);
-  void load();  // after the arena's allocation
+  void reserve(Arena& arena) { engine_.reserve(arena); }
+  void load() { engine_.load(); }  // after the arena's allocation
 
   // Goes on after what stands of the pool: whole prompts. Collective; the root writes. Returns 0,
   // or the signal that ended it after a whole chunk.
@@ -62,12 +62,7 @@ class AnswerSampler {
   RewardModels& rewards_;
   const Tokenizer& tokenizer_;
   Communicator& communicator_;
-  ParameterLayout layout_;
-  Model model_;
-  Generator generator_;
+  AnswerEngine engine_;
 };
-
-// The texts of all ranks, one after the other, on every rank. Collective.
-std::string gather_text(Communicator& communicator, const std::string& mine);
 
 }  // namespace cria

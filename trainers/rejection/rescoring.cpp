@@ -6,7 +6,7 @@
 #include "cria/io/checksum.h"
 #include "cria/report/progress.h"
 
-#include "trainers/rejection/answer_sampler.h"
+#include "trainers/sample_files.h"
 #include "trainers/signals.h"
 
 namespace cria {

@@ -1,8 +1,5 @@
 #include "trainers/rejection/sampling_settings.h"
 
-#include <filesystem>
-
-#include "cria/io/atomic_directory.h"
 #include "cria/io/checksum.h"
 #include "cria/io/file.h"
 
@@ -35,29 +32,6 @@ ordered_json sampling_settings(const RejectionConfig& config, const std::string&
   settings["training.precision"] = config.training.precision;
   settings["training.seed"] = config.training.seed;
   return settings;
-}
-
-void keep_sampling_settings(const ordered_json& settings, const std::string& path,
-                            const std::string& pool) {
-  if (!std::filesystem::exists(pool)) {
-    write_file_atomically(path, settings.dump(2) + "\n");
-    return;
-  }
-  const ordered_json kept = std::filesystem::exists(path)
-                                ? ordered_json::parse(read_file(path), nullptr, false)
-                                : ordered_json();
-  if (!kept.is_object()) {
-    throw input_error(pool, "is there, but not the settings that it was sampled with: " + path,
-                      "choose another training.output_dir");
-  }
-  for (const auto& [key, value] : settings.items()) {
-    if (kept.contains(key) && kept[key] == value) continue;
-    throw input_error(
-        key,
-        fmt::format("{} was sampled with {}, this run has {}", pool,
-                    kept.contains(key) ? kept[key].dump() : "no such key", value.dump()),
-        "use the same, or another training.output_dir for new samples");
-  }
 }
 
 }  // namespace cria

@@ -1,4 +1,4 @@
-// Guards a pool against being continued with other samples or scores.
+// What guards a pool against being continued with other samples or scores (sample_files.h).
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -13,10 +13,5 @@ nlohmann::ordered_json sampling_settings(const RejectionConfig& config,
                                          const std::string& generator_checksum,
                                          const std::string& reward_model_checksum,
                                          const std::string& tokenizer_model);
-
-// Writes them beside a new pool. Beside one that is there, an input Error names the first that
-// differs.
-void keep_sampling_settings(const nlohmann::ordered_json& settings, const std::string& path,
-                            const std::string& pool);
 
 }  // namespace cria

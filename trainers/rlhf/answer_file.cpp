@@ -14,6 +14,7 @@
 
 #include "trainers/pretrained_model.h"
 #include "trainers/rejection/answer_sampler.h"
+#include "trainers/sample_files.h"
 #include "trainers/signals.h"
 
 namespace cria {

@@ -18,6 +18,7 @@ enum class Purpose : uint16_t {
   stochastic_rounding = 5,
   data_synthesis = 6,
   answer_order = 7,
+  instructions = 8,
 };
 
 using PhiloxBlock = std::array<uint32_t, 4>;
