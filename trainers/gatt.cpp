@@ -265,7 +265,9 @@ class GattRun {
     if (config_.gatt.checker != "none") {
       say(fmt::format("{:.1f}% of the answers follow their instruction", 100 * counts.follows));
     }
-    tell(counts.cut_off, "answers were cut off before their eos, and left out");
+    tell(counts.cut_off, config_.gatt.truncated == "drop"
+                             ? "answers were cut off before their eos, and left out"
+                             : "answers were cut off before their eos, and kept");
     tell(counts.not_following, "answers do not follow their instruction, and were left out");
     tell(counts.over_long, "examples were longer than data.max_length, and left out");
     tell(dropped, "turns were dropped from full contexts when sampling");

@@ -38,12 +38,10 @@ Example whole_turn(const InstructedDialogue& dialogue, size_t turn, const Instru
   if (!said.answer_ids.empty()) {
     example.ids = encode_dialogue(tokenizer, messages, where).ids;
     example.labels.assign(example.ids.size(), kNoLabel);
-    const auto add = [&](int32_t id) {
+    for (const int32_t id : said.answer_ids) {
       example.ids.push_back(id);
       example.labels.push_back(id);
-    };
-    for (const int32_t id : said.answer_ids) add(id);
-    if (said.answer_ids.back() != tokenizer.eos_id()) add(tokenizer.eos_id());
+    }
     return example;
   }
   if (strip(said.answer).empty()) {
@@ -68,6 +66,8 @@ std::optional<GhostSequence> behind_the_others(Example last, const InstructedDia
   std::vector<int64_t> lengths;
   for (size_t t = 0; t < turn; ++t) {
     turns.push_back(whole_turn(dialogue, t, use, tokenizer, where));
+    std::vector<int32_t>& ids = turns.back().ids;
+    if (ids.back() != tokenizer.eos_id()) ids.push_back(tokenizer.eos_id());
     turns.back().labels.assign(turns.back().ids.size(), kNoLabel);
   }
   turns.push_back(std::move(last));

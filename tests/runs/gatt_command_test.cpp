@@ -50,7 +50,6 @@ TEST_F(CommandTokenizeGatt, WritesThePromptToSampleFromAndTheExampleToTrainOn) {
   const std::vector<int> every_labels = every["labels"];
   size_t answer = whole.size();
   while (every_labels[answer - 1] != -100) --answer;
-  --answer;  // the space behind [/INST], a token of its own here, is for the model to say
   EXPECT_EQ(line["sampling_input_ids"],
             json(std::vector<int>(whole.begin(), whole.begin() + answer)));
 }
@@ -62,7 +61,7 @@ TEST_F(CommandTokenizeGatt, WithoutAFileTheyAreShownWithWhatIsLearnt) {
   for (const char* part : {"sampling: <s>[INST] Be a pirate. Who? [/INST] Me. </s><s>[INST] Be a "
                            "pirate. Why? [/INST]\n",
                            "training: <s>[INST] Be a pirate. Who? [/INST] Me. </s><s>[INST] Why? "
-                           "[/INST] «So. </s>»\n"}) {
+                           "[/INST]« So. </s>»\n"}) {
     EXPECT_NE(shown.output.find(part), std::string::npos) << shown.output;
   }
   // Every other form of data needs a file.

@@ -115,7 +115,7 @@ ordered_json Consistency::to_json(const std::set<std::string>& held_out) const {
     of["answers_with_dropped_turns"] = answers_with_dropped_turns(telling);
     for (const bool held : {false, true}) {
       std::set<std::string> kinds;
-      for (const std::string& kind : this->kinds()) {
+      for (const auto& [kind, of_turns] : shares_[place(telling)]) {
         if (held_out.contains(kind) == held) kinds.insert(kind);
       }
       if (kinds.empty()) continue;

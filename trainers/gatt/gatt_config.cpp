@@ -90,6 +90,9 @@ void declare(ConfigSchema& schema, GattConfig& c) {
       .at_least(0)
       .at_most(1);
 
+  schema.choice("gatt.truncated", g.truncated, {"drop", "keep"},
+                "answers cut off before their eos: never trained on, or as any other");
+
   schema.key("gatt.num_samples", g.num_samples, "answers to each turn, of which the best is kept")
       .at_least(1)
       .at_most(1 << 18);

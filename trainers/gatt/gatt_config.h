@@ -29,7 +29,7 @@ struct GattConfig : TrainConfig {
 
     std::string source = "lists";
     std::vector<std::string> instructions;
-    // The forms for figures and hobbies are the paper's.
+    // "Figure: Napoleon." is the paper's.
     ListedKind hobby{.name = "hobby",
                      .values = {},
                      .prompts = {"List twenty hobbies, one on each line."},
@@ -60,6 +60,7 @@ struct GattConfig : TrainConfig {
     std::string targets = "last";
     std::string placement = "user";
     double short_share = 0.5;
+    std::string truncated = "drop";
 
     int64_t num_samples = 1;
     double temperature = 1.0;

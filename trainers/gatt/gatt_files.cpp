@@ -116,7 +116,7 @@ std::string example_lines(const std::vector<GattDialogue>& dialogues, const Gatt
       if (config.gatt.targets == "last" && i + 1 < dialogue.kept.size()) continue;
       if (!target.finished_by_eos) {
         ++counts.cut_off;
-        continue;
+        if (config.gatt.truncated == "drop") continue;
       }
       if (!target.follows) {
         ++counts.not_following;
@@ -152,7 +152,8 @@ std::string preference_lines(const std::vector<GattDialogue>& instructed,
                        [&](const SampledTurn& other) { return other.turn == chosen.turn; });
       if (rejected == plain[d].kept.end()) continue;
       ++counts.compared;
-      if (!chosen.finished_by_eos || !rejected->finished_by_eos) continue;
+      const bool whole = chosen.finished_by_eos && rejected->finished_by_eos;
+      if (!whole && config.gatt.truncated == "drop") continue;
       if (chosen.completion == rejected->completion) continue;
       if (config.gatt.checker != "none" && (!chosen.follows || rejected->follows)) continue;
       const auto better = example_of(dialogue, chosen, config, tokenizer);

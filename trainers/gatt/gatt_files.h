@@ -23,7 +23,7 @@ DialogueFiles read_dialogues(const GattConfig& config,
 struct GhostCounts {
   int64_t examples = 0;
   int64_t short_forms = 0;
-  int64_t cut_off = 0;        // answers without an eos, left out
+  int64_t cut_off = 0;        // answers without an eos
   int64_t not_following = 0;  // by the checker, left out
   int64_t over_long = 0;      // left out
   int64_t dropped_turns = 0;  // of examples that stayed

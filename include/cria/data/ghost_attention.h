@@ -29,8 +29,8 @@ namespace cria {
 struct DialogueTurn {
   std::string user;
   std::string answer;  // text
-  // As a model sampled them: where there are any they stand for the text. An eos is added to an
-  // answer that was cut short.
+  // As a model sampled them: where there are any they stand for the text. One that was cut short
+  // gets its eos where a turn follows.
   std::vector<int32_t> answer_ids;
 };
 
