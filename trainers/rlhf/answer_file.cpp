@@ -161,7 +161,7 @@ int sample_answers(const std::string& path, std::span<const AnswerJob> jobs,
   return 0;
 }
 
-std::vector<SampledAnswer> read_answers(const std::string& path) {
+std::vector<SampledAnswer> read_sampled_answers(const std::string& path) {
   std::vector<SampledAnswer> answers;
   JsonLines lines(path);
   for (json line; lines.next(line);) {

@@ -52,6 +52,6 @@ int sample_answers(const std::string& path, std::span<const AnswerJob> jobs,
                    const AnswerSettings& settings, const Tokenizer& tokenizer,
                    Communicator& communicator, Backend& backend);
 
-std::vector<SampledAnswer> read_answers(const std::string& path);
+std::vector<SampledAnswer> read_sampled_answers(const std::string& path);
 
 }  // namespace cria

@@ -220,7 +220,7 @@ class Evaluation {
 
   void add_held_out(RewardScores& rewards) {
     for (const HeldOutAnswers& file : e_.all_answers) {
-      const std::vector<SampledAnswer> answers = read_answers(file.path);
+      const std::vector<SampledAnswer> answers = read_sampled_answers(file.path);
       if (answers.size() != prompts_.prompts.size()) {
         throw input_error(file.path, fmt::format("{} answers to {} prompts", answers.size(),
                                                  prompts_.prompts.size()));

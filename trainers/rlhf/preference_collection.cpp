@@ -119,7 +119,7 @@ class Collection {
   }
 
   std::vector<AnsweredPair> answered() const {
-    std::vector<SampledAnswer> answers = read_answers(file("answers.jsonl"));
+    std::vector<SampledAnswer> answers = read_sampled_answers(file("answers.jsonl"));
     std::vector<AnsweredPair> pairs;
     for (size_t i = 0; i < pairs_.size(); ++i) {
       AnsweredPair pair{.planned = &pairs_[i], .prompt = &prompts_.prompts[pairs_[i].prompt]};
