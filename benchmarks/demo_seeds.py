@@ -3,8 +3,8 @@
 
     benchmarks/demo_seeds.py --cria build/cria [--seeds 1 2 3 4] [--write docs/demo_seeds.md]
 
-Starts from the chat model and the reward models that `make demo` left in runs/demo. Each seed samples and fine-tunes
-anew, and PPO goes on from there. Compared are the shares of right answers (whatever their manner) to the held-out
+Starts from the chat model and the reward models that `make demo` left in runs/demo, and runs both stages anew with each
+seed, each from the chat model. Compared are the shares of right answers (whatever their manner) to the held-out
 questions of the hard kinds together, before and after a stage; the standard error of the difference takes both shares
 as independent, which the same questions make a little too large. What was finished is not done again. Exit status 1
 if a stage does not rise by more than two standard errors in every seed, as answers are drawn at temperature 1."""
@@ -19,7 +19,7 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 DEMO = pathlib.Path("runs/demo")
 HARD = ("sum", "more", "two_facts")
-STAGES = (("rejection sampling", "sft", "rejection"), ("PPO", "rejection", "ppo"))
+STAGES = (("rejection sampling", "rejection"), ("PPO", "ppo"))
 TEMPERATURES = {0: "Likeliest answers", 1: "Answers drawn at temperature 1"}
 
 
@@ -48,12 +48,11 @@ def main():
 
 def run_seed(cria, seed):
     runs = DEMO / f"seed-{seed}"
-    start = DEMO / "sft/final"
     for stage in ("sft", "rejection", "ppo"):
-        model = start if stage == "sft" else runs / stage / "final"
-        if stage != "sft" and not model.exists():
-            subprocess.run([cria, stage, ROOT / f"configs/demo/{stage}.yaml", "--set", f"model.path={start}", "--set",
-                            f"training.seed={seed}", "--set", f"training.output_dir={runs / stage}"], check=True)
+        model = (DEMO if stage == "sft" else runs) / stage / "final"
+        if not model.exists():
+            subprocess.run([cria, stage, ROOT / f"configs/demo/{stage}.yaml", "--set", f"training.seed={seed}",
+                            "--set", f"training.output_dir={runs / stage}"], check=True)
         for temperature in TEMPERATURES:
             figures = runs / f"{stage}.t{temperature}.figures.json"
             if not figures.exists():
@@ -64,7 +63,6 @@ def run_seed(cria, seed):
                                 "--output", answers], check=True)
                 subprocess.run([cria, "demo-check", "--answers", answers, "--questions", DEMO / "questions.jsonl",
                                 "--output", figures], check=True, stdout=subprocess.DEVNULL)
-        start = model
 
 
 def right(seed, stage, temperature):
@@ -83,8 +81,8 @@ def table(seeds, temperature):
     lines += "| --- | --- | --- | " + "--- | " * len(HARD) + "--- | --- |\n"
     rises = True
     for seed in seeds:
-        for name, before, after in STAGES:
-            old, new = right(seed, before, temperature), right(seed, after, temperature)
+        for name, stage in STAGES:
+            old, new = right(seed, "sft", temperature), right(seed, stage, temperature)
             answers = sum(count for _, count in new.values())
             error = math.sqrt(sum(share(one) * (1 - share(one)) / answers for one in (old, new)))
             errors = (share(new) - share(old)) / error

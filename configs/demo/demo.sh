@@ -65,7 +65,7 @@ train reward reward_safety
 say "rejection sampling: eight answers to each prompt, the best learnt"
 train rejection rejection
 check rejection sft
-say "PPO on top"
+say "PPO, from the fine-tuned model as well"
 train ppo ppo
 check ppo sft rejection
 
