@@ -140,8 +140,8 @@ std::string write_iteration_report(const std::string& directory,
     flatten(iterations[i].figures, "", line);
     metrics += line.dump() + "\n";
   }
-  const std::string tables = table_of_models(iterations) + "\n" + table_of_rewards(iterations) +
-                             "\n" + table_of_samples(iterations);
+  std::string tables = table_of_models(iterations) + "\n" + table_of_rewards(iterations) + "\n" +
+                       table_of_samples(iterations);
   write_file_atomically(directory + "/report.json",
                         ordered_json{{"iterations", report}}.dump(2) + "\n");
   write_file_atomically(directory + "/report.txt", tables);

@@ -134,12 +134,14 @@ class Stages {
         throw input_error(key, fmt::format("{} is not there, which {} needs", path, stage));
       }
     }
-    stages_.push_back({.files = {.name = stage,
-                                 .directory = directory(iteration, name),
-                                 .inputs = std::move(inputs),
-                                 .outputs = std::move(outputs)},
-                       .settings = settings->text(),
-                       .run = std::move(run)});
+    IterationStage added{.files = {.name = stage,
+                                   .directory = directory(iteration, name),
+                                   .inputs = std::move(inputs),
+                                   .outputs = std::move(outputs)},
+                         .settings = {},
+                         .run = std::move(run)};
+    added.settings = settings->text();
+    stages_.push_back(std::move(added));
   }
 
   void add_collection(size_t i) {
