@@ -24,13 +24,7 @@ std::function<void(const Prompt&)> AnsweringModel::checker(const SamplingSetting
 
 int64_t AnsweringModel::context_needed(std::span<const Prompt> prompts,
                                        int64_t max_new_tokens) const {
-  const int64_t model_context = pretrained_.config().max_position_embeddings;
-  int64_t longest = 0;
-  for (const Prompt& prompt : prompts) {
-    longest = std::max(longest, static_cast<int64_t>(prompt.ids.size()));
-  }
-  if (longest >= model_context) return model_context;
-  return longest + std::min(max_new_tokens, model_context - longest);
+  return cria::context_needed(longest_prompt(prompts), max_new_tokens, model_context());
 }
 
 void AnsweringModel::load(const GeneratorOptions& options) {

@@ -1,5 +1,7 @@
 #include "trainers/prompts.h"
 
+#include <algorithm>
+
 #include "cria/data/example_builder.h"
 
 namespace cria {
@@ -62,8 +64,9 @@ const char* prompt_field(const json& line) {
   return nullptr;
 }
 
-Prompt parse_prompt(const json& line, const PromptOptions& options, const Tokenizer& tokenizer,
-                    const std::string& where) {
+// Without its number.
+static Prompt parse_prompt(const json& line, const PromptOptions& options,
+                           const Tokenizer& tokenizer, const std::string& where) {
   if (!line.is_object()) throw input_error(where, "the line is no JSON object");
   const char* field = prompt_field(line);
   if (field == nullptr) {
@@ -121,6 +124,18 @@ PromptFile read_prompts(const std::string& path, const PromptOptions& options,
   file.skipped = lines.skipped();
   file.first_skipped = lines.first_skipped();
   return file;
+}
+
+int64_t longest_prompt(std::span<const Prompt> prompts) {
+  int64_t longest = 0;
+  for (const Prompt& prompt : prompts) {
+    longest = std::max(longest, static_cast<int64_t>(prompt.ids.size()));
+  }
+  return longest;
+}
+
+int64_t context_needed(int64_t longest_prompt, int64_t max_new_tokens, int64_t max_context) {
+  return std::min(longest_prompt + std::min(max_new_tokens, max_context), max_context);
 }
 
 }  // namespace cria

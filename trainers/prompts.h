@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,15 @@ struct PromptOptions {
   bool skip_bad_lines = false;
 };
 
+// As a trainer's settings have it (TrainConfig::data and its like).
+template <typename Data>
+PromptOptions prompt_options(const Data& data) {
+  return {.chat = data.separator.empty(),
+          .system = {},
+          .separator = data.separator,
+          .skip_bad_lines = data.skip_bad_lines};
+}
+
 struct Prompt {
   nlohmann::json given;      // as it stood in the file
   std::string shown;         // the last user message, or the text
@@ -30,10 +40,6 @@ struct Prompt {
 
 // The name of the field of a line that holds its prompt; nullptr: it has none.
 const char* prompt_field(const nlohmann::json& line);
-
-// One line, as read_prompts reads it, without its number.
-Prompt parse_prompt(const nlohmann::json& line, const PromptOptions& options,
-                    const Tokenizer& tokenizer, const std::string& where);
 
 Prompt text_prompt(const std::string& text, const PromptOptions& options,
                    const Tokenizer& tokenizer);
@@ -51,5 +57,11 @@ struct PromptFile {
 PromptFile read_prompts(const std::string& path, const PromptOptions& options,
                         const Tokenizer& tokenizer,
                         const std::function<void(const Prompt&)>& check);
+
+// Of the prompts' ids; 0 without any.
+int64_t longest_prompt(std::span<const Prompt> prompts);
+// The context of a cache that answers of up to max_new_tokens to prompts of this length can fill,
+// no larger than max_context.
+int64_t context_needed(int64_t longest_prompt, int64_t max_new_tokens, int64_t max_context);
 
 }  // namespace cria

@@ -1,9 +1,7 @@
 // cria gatt and cria gatt eval.
 #include <algorithm>
-#include <chrono>
 #include <csignal>
 #include <filesystem>
-#include <thread>
 
 #include "runs/commands.h"
 #include "runs/small_run.h"
@@ -90,14 +88,6 @@ class CommandGatt : public Commands {
     expect_same_run(path("whole"), path(run), 4);
   }
 };
-
-bool wait_for_file(Process& process, const std::string& file, size_t bytes) {
-  while (process.running()) {
-    if (fs::exists(file) && fs::file_size(file) >= bytes) return true;
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
-  return false;
-}
 
 TEST_F(CommandGatt, SamplesWithTheInstructionOnEveryTurnAndTrainsWithItOnTheFirst) {
   run_cria_well(command("run", {"gatt.short_share=0"}));
@@ -196,9 +186,9 @@ TEST_F(CommandGatt, KilledAtAnyMomentItGoesOnToTheSameBits) {
     const std::string file = path("parts/pool.jsonl");
     const size_t before = fs::exists(file) ? fs::file_size(file) : 0;
     if (before < whole.size()) {
-      wait_for_file(process, file, before + 1);
+      process.wait_for(file, before + 1);
     } else {
-      wait_for_file(process, path("parts/checkpoint-2/trainer_state.json"), 1);
+      process.wait_for(path("parts/checkpoint-2/trainer_state.json"));
     }
     process.signal(SIGKILL);
     if (process.wait().exit_code == -SIGKILL) ++kills;

@@ -12,15 +12,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// False when the process ends before the file is there and that long.
-bool wait_for_file(Process& process, const std::string& file, size_t bytes) {
-  while (process.running()) {
-    if (fs::exists(file) && fs::file_size(file) >= bytes) return true;
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
-  return false;
-}
-
 // While it samples and scores, and while it trains.
 TEST_F(CommandRejection, KilledAtAnyMomentItGoesOnToTheSameBits) {
   run_whole();
@@ -31,9 +22,9 @@ TEST_F(CommandRejection, KilledAtAnyMomentItGoesOnToTheSameBits) {
     const std::string file = path("parts/pool.jsonl");
     const size_t before = fs::exists(file) ? fs::file_size(file) : 0;
     if (before < whole.size()) {
-      wait_for_file(process, file, before + 1);
+      process.wait_for(file, before + 1);
     } else {
-      wait_for_file(process, path("parts/checkpoint-2/trainer_state.json"), 1);
+      process.wait_for(path("parts/checkpoint-2/trainer_state.json"));
     }
     std::this_thread::sleep_for(std::chrono::microseconds(7919 * round % 20000));
     process.signal(SIGKILL);
@@ -69,7 +60,7 @@ TEST_F(CommandRejection, ASignalKeepsWholePromptsAndTheSameCommandGoesOn) {
   run_whole({"rejection.max_new_tokens=64"});
   for (const int signal : {SIGTERM, SIGINT}) {
     Process process(command("parts", {"rejection.max_new_tokens=64"}));
-    ASSERT_TRUE(wait_for_file(process, path("parts/pool.jsonl"), 1));
+    ASSERT_TRUE(process.wait_for(path("parts/pool.jsonl")));
     process.signal(signal);
     const ProcessResult result = process.wait();
     EXPECT_EQ(result.exit_code, 128 + signal) << result.output << result.errors;

@@ -13,18 +13,6 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-// False when the process ends before the file is there and not empty.
-bool wait_for(Process& process, const std::string& file) {
-  while (process.running()) {
-    std::error_code gone;
-    if (fs::exists(file, gone) && (fs::is_directory(file, gone) || fs::file_size(file, gone) > 0)) {
-      return true;
-    }
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
-  return false;
-}
-
 // All that a run makes but what depends on the clock.
 void expect_same_iterations(const std::string& run, const std::string& other) {
   auto files = read_tree(run);
@@ -69,7 +57,7 @@ TEST_F(CommandRlhf, KilledAtAnyMomentItGoesOnToTheSameBits) {
   int kills = 0;
   for (const char* moment : moments) {
     Process process(command());
-    wait_for(process, path(std::string("run/") + moment));
+    process.wait_for(path(std::string("run/") + moment));
     std::this_thread::sleep_for(std::chrono::microseconds(7919 * kills % 10000));
     process.signal(SIGKILL);
     if (process.wait().exit_code == -SIGKILL) ++kills;
@@ -86,7 +74,7 @@ TEST_F(CommandRlhf, ASignalEndsAStageAndTheSameCommandGoesOn) {
   for (const char* moment : {"V1/preferences/answers.jsonl", "V1/rejection/checkpoint-1"}) {
     fs::remove_all(path("run"));
     Process process(command());
-    ASSERT_TRUE(wait_for(process, path(std::string("run/") + moment)));
+    ASSERT_TRUE(process.wait_for(path(std::string("run/") + moment)));
     process.signal(SIGTERM);
     const ProcessResult result = process.wait();
     EXPECT_EQ(result.exit_code, 128 + SIGTERM) << result.output << result.errors;

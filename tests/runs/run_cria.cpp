@@ -1,11 +1,13 @@
 #include "runs/run_cria.h"
 
 #include <algorithm>
+#include <chrono>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <sstream>
+#include <thread>
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -24,6 +26,7 @@ namespace {
 int unlinked_file() {
   std::string name = (fs::temp_directory_path() / "cria-output-XXXXXX").string();
   const int descriptor = mkstemp(name.data());
+  if (descriptor < 0) ADD_FAILURE() << "cannot create " << name;
   unlink(name.c_str());
   return descriptor;
 }
@@ -100,6 +103,18 @@ std::vector<pid_t> Process::children() const {
   const std::string pid = std::to_string(pid_);
   std::ifstream list("/proc/" + pid + "/task/" + pid + "/children");
   return {std::istream_iterator<pid_t>(list), {}};
+}
+
+bool Process::wait_for(const std::string& path, size_t bytes) {
+  while (running()) {
+    std::error_code gone;
+    const bool is_directory = fs::is_directory(path, gone);
+    if (is_directory || (fs::exists(path, gone) && fs::file_size(path, gone) >= bytes && !gone)) {
+      return true;
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return false;
 }
 
 ProcessResult Process::wait() {

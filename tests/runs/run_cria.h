@@ -30,6 +30,8 @@ class Process {
   void signal(int number) const;
   bool handles(int number) const;  // has a handler of its own for that signal by now
   bool running();
+  // Until a file has that many bytes, or a directory is there; false when the process ends before.
+  bool wait_for(const std::string& path, size_t bytes = 1);
   std::vector<pid_t> children() const;
   ProcessResult wait();
 

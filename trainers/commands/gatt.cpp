@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "trainers/commands/commands.h"
+#include "trainers/commands/recipe_options.h"
 #include "trainers/gatt_evaluation.h"
 
 namespace cria {
@@ -53,20 +54,13 @@ void add_evaluation(CLI::App& gatt) {
 }  // namespace
 
 void add_gatt_command(CLI::App& app) {
-  struct Options {
-    std::string recipe;
-    std::vector<std::string> assignments;
-    bool print_config = false;
+  struct Options : RecipeOptions {
     std::string step = "all";
   };
   CLI::App* command =
       app.add_subcommand("gatt", "Ghost Attention: an instruction that holds over a dialogue");
   auto options = std::make_shared<Options>();
-  command->add_option("recipe", options->recipe, "YAML file with the run's settings");
-  command->add_option("--set", options->assignments, "key.path=value, after the file's")
-      ->allow_extra_args(false);
-  command->add_flag("--print-config", options->print_config,
-                    "print every key in force with its meaning, and stop");
+  add_recipe_options(*command, *options);
   command
       ->add_option("--step", options->step,
                    "lists, instructions, sample, examples, train or preferences alone; all: every "
@@ -76,18 +70,10 @@ void add_gatt_command(CLI::App& app) {
   command->require_subcommand(0, 1);
   command->callback([options, command] {
     if (!command->get_subcommands().empty()) return;
-    GattConfig config;
-    ConfigSchema schema;
-    declare(schema, config);
-    if (!options->recipe.empty()) schema.read_file(options->recipe);
-    for (const std::string& assignment : options->assignments) schema.set(assignment);
-    if (options->print_config) {
-      fmt::print("{}", schema.print());
-      return;
-    }
-    schema.check();
-    const int exit_code = gatt(config, schema.print(), parse_gatt_step(options->step));
-    if (exit_code != 0) throw CLI::RuntimeError(exit_code);
+    run_recipe<GattConfig>(*options,
+                           [&](const GattConfig& config, const std::string& resolved_config) {
+                             return gatt(config, resolved_config, parse_gatt_step(options->step));
+                           });
   });
 }
 

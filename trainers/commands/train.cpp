@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "trainers/commands/commands.h"
+#include "trainers/commands/recipe_options.h"
 #include "trainers/dpo.h"
 #include "trainers/ppo.h"
 #include "trainers/pretrain.h"
@@ -14,37 +15,13 @@ namespace cria {
 
 namespace {
 
-struct TrainOptions {
-  std::string recipe;
-  std::vector<std::string> assignments;
-  bool print_config = false;
-};
-
-// Config: TrainConfig, or one with a group of its own added.
 template <typename Config>
 void add_trainer(CLI::App& app, const std::string& name, const std::string& description,
                  int (*trainer)(const Config&, const std::string& resolved_config)) {
   CLI::App* command = app.add_subcommand(name, description);
-  auto options = std::make_shared<TrainOptions>();
-  command->add_option("recipe", options->recipe, "YAML file with the run's settings");
-  command->add_option("--set", options->assignments, "key.path=value, after the file's")
-      ->allow_extra_args(false);
-  command->add_flag("--print-config", options->print_config,
-                    "print every key in force with its meaning, and stop");
-  command->callback([options, trainer] {
-    Config config;
-    ConfigSchema schema;
-    declare(schema, config);
-    if (!options->recipe.empty()) schema.read_file(options->recipe);
-    for (const std::string& assignment : options->assignments) schema.set(assignment);
-    if (options->print_config) {
-      fmt::print("{}", schema.print());
-      return;
-    }
-    schema.check();
-    const int exit_code = trainer(config, schema.print());
-    if (exit_code != 0) throw CLI::RuntimeError(exit_code);
-  });
+  auto options = std::make_shared<RecipeOptions>();
+  add_recipe_options(*command, *options);
+  command->callback([options, trainer] { run_recipe<Config>(*options, trainer); });
 }
 
 }  // namespace

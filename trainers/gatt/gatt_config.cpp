@@ -98,16 +98,7 @@ void declare(ConfigSchema& schema, GattConfig& c) {
       .at_most(1 << 18);
   schema.key("gatt.temperature", g.temperature, "of the answers; 0: always the likeliest token")
       .at_least(0);
-  schema.key("gatt.top_k_tokens", g.top_k_tokens, "draw from so many likeliest tokens; 0: from all")
-      .at_least(0)
-      .at_most(1 << 30);
-  schema
-      .key("gatt.top_p", g.top_p,
-           "draw from the fewest tokens that reach this probability; 1: from all")
-      .positive()
-      .at_most(1);
-  schema.key("gatt.max_new_tokens", g.max_new_tokens, "longest answer").at_least(1);
-  schema.key("gatt.slots", g.slots, "answers that a rank decodes side by side").at_least(1);
+  declare_sampling(schema, "gatt", g);
   schema
       .key("gatt.chunk_dialogues", g.chunk_dialogues,
            "dialogues under way at once, over all ranks; 0: eight times what fills the slots")
@@ -116,14 +107,6 @@ void declare(ConfigSchema& schema, GattConfig& c) {
       .key("gatt.preference_from_turn", g.preference_from_turn,
            "pairs for cria dpo are made of turns from this one on")
       .at_least(1);
-}
-
-SamplingSettings GattConfig::sampling_of_answers(int32_t eos) const {
-  return {.temperature = static_cast<float>(gatt.temperature),
-          .top_k = static_cast<int32_t>(gatt.top_k_tokens),
-          .top_p = static_cast<float>(gatt.top_p),
-          .max_new_tokens = gatt.max_new_tokens,
-          .stop_ids = {eos}};
 }
 
 int64_t GattConfig::chunk_dialogues() const {

@@ -5,6 +5,7 @@
 #include "cria/data/ghost_attention.h"
 #include "cria/generate/generator.h"
 
+#include "trainers/sampling_config.h"
 #include "trainers/train_config.h"
 
 namespace cria {
@@ -19,7 +20,7 @@ struct ListedKind {
 };
 
 struct GattConfig : TrainConfig {
-  struct {
+  struct : SamplingConfig {
     std::string sampler;      // empty: model.path
     std::string helpfulness;  // reward models, for the best of several answers
     std::string safety;
@@ -64,10 +65,6 @@ struct GattConfig : TrainConfig {
 
     int64_t num_samples = 1;
     double temperature = 1.0;
-    int64_t top_k_tokens = 0;
-    double top_p = 1.0;
-    int64_t max_new_tokens = 256;
-    int64_t slots = 16;
     int64_t chunk_dialogues = 0;
 
     int64_t preference_from_turn = 2;
@@ -81,7 +78,6 @@ struct GattConfig : TrainConfig {
     return {&gatt.hobby, &gatt.language, &gatt.figure};
   }
   Placement placement() const { return parse_placement(gatt.placement, "gatt.placement"); }
-  SamplingSettings sampling_of_answers(int32_t eos) const;
   int64_t chunk_dialogues() const;
   std::string file(const std::string& name) const { return training.output_dir + "/" + name; }
 };

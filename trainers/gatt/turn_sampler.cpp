@@ -60,7 +60,8 @@ std::vector<SampledTurn> TurnSampler::sample(const Piece& piece, size_t first, s
       requests.push_back(
           {.prompt = piece.prompts[i].example.ids,
            .example = turn_key(piece.dialogues[i]->number, piece.turn, first_sample_ + sample),
-           .settings = config_.sampling_of_answers(engine_.config().eos_token_id)});
+           .settings =
+               config_.gatt.settings(config_.gatt.temperature, engine_.config().eos_token_id)});
     }
   }
   const std::vector<GenerationResult> results =

@@ -34,9 +34,7 @@ RolloutPrompts::RolloutPrompts(const PpoConfig& config, const Tokenizer& tokeniz
 }
 
 std::vector<Prompt> RolloutPrompts::read(const std::string& path, ExampleCounts& counts) const {
-  const PromptOptions form{.chat = config_.data.separator.empty(),
-                           .separator = config_.data.separator,
-                           .skip_bad_lines = config_.data.skip_bad_lines};
+  const PromptOptions form = prompt_options(config_.data);
   const auto check = [&](const Prompt& prompt) {
     for (const int32_t id : prompt.ids) {
       if (id >= 0 && id < model_.vocab_size) continue;

@@ -13,28 +13,6 @@
 
 namespace cria {
 
-namespace {
-
-SamplingSettings settings_of(const RejectionConfig& config, double temperature, int32_t eos) {
-  return {.temperature = static_cast<float>(temperature),
-          .top_k = static_cast<int32_t>(config.rejection.top_k_tokens),
-          .top_p = static_cast<float>(config.rejection.top_p),
-          .max_new_tokens = config.rejection.max_new_tokens,
-          .stop_ids = {eos}};
-}
-
-// No larger a cache than these prompts can fill.
-int64_t context_needed(const std::vector<Prompt>& prompts, int64_t max_new_tokens,
-                       int64_t max_context) {
-  int64_t longest = 0;
-  for (const Prompt& prompt : prompts) {
-    longest = std::max(longest, static_cast<int64_t>(prompt.ids.size()));
-  }
-  return std::min(longest + std::min(max_new_tokens, max_context), max_context);
-}
-
-}  // namespace
-
 NumberedPrompts read_numbered_prompts(const std::vector<std::string>& paths,
                                       const PromptOptions& form, const Tokenizer& tokenizer,
                                       const std::function<void(const Prompt&)>& check) {
@@ -60,12 +38,9 @@ NumberedPrompts read_numbered_prompts(const std::vector<std::string>& paths,
 
 NumberedPrompts read_numbered_prompts(const RejectionConfig& config, const ModelConfig& generator,
                                       int64_t max_context, const Tokenizer& tokenizer) {
-  const PromptOptions form{.chat = config.data.separator.empty(),
-                           .separator = config.data.separator,
-                           .skip_bad_lines = config.data.skip_bad_lines};
   return read_numbered_prompts(
-      config.rejection.prompts, form, tokenizer, [&](const Prompt& prompt) {
-        validate({.prompt = prompt.ids, .settings = settings_of(config, 0, 0)}, generator,
+      config.rejection.prompts, prompt_options(config.data), tokenizer, [&](const Prompt& prompt) {
+        validate({.prompt = prompt.ids, .settings = config.rejection.settings(0, 0)}, generator,
                  max_context, prompt.where);
       });
 }
@@ -80,12 +55,12 @@ AnswerSampler::AnswerSampler(const RejectionConfig& config, const NumberedPrompt
       rewards_(rewards),
       tokenizer_(tokenizer),
       communicator_(communicator),
-      engine_(
-          config.generator_path(), config.training.precision,
-          {.slots = config.rejection.slots,
-           .max_context = context_needed(prompts_, config.rejection.max_new_tokens, max_context),
-           .seed = config.training.seed},
-          backend) {}
+      engine_(config.generator_path(), config.training.precision,
+              {.slots = config.rejection.slots,
+               .max_context = context_needed(longest_prompt(prompts_),
+                                             config.rejection.max_new_tokens, max_context),
+               .seed = config.training.seed},
+              backend) {}
 
 int64_t AnswerSampler::chunk_prompts() const {
   if (config_.rejection.chunk_prompts > 0) return config_.rejection.chunk_prompts;
@@ -100,10 +75,9 @@ std::vector<PooledSample> AnswerSampler::sample(std::span<const Prompt> prompts,
   for (const Prompt& prompt : prompts) {
     for (int64_t sample = 0; sample < config_.samples_per_prompt(); ++sample) {
       const double temperature = r.temperatures[static_cast<size_t>(sample / r.num_samples)];
-      requests.push_back(
-          {.prompt = prompt.ids,
-           .example = sample_key(r.iteration, prompt.number, sample),
-           .settings = settings_of(config_, temperature, engine_.config().eos_token_id)});
+      requests.push_back({.prompt = prompt.ids,
+                          .example = sample_key(r.iteration, prompt.number, sample),
+                          .settings = r.settings(temperature, engine_.config().eos_token_id)});
     }
   }
   const std::vector<GenerationResult> results = engine_.generator().generate(requests, listener);

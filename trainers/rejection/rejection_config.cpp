@@ -39,18 +39,7 @@ void declare(ConfigSchema& schema, RejectionConfig& c) {
       .key("rejection.temperatures", r.temperatures,
            "of the samples; 0: always the likeliest token")
       .at_least(0);
-  schema
-      .key("rejection.top_k_tokens", r.top_k_tokens,
-           "draw from so many likeliest tokens; 0: from all")
-      .at_least(0)
-      .at_most(1 << 30);
-  schema
-      .key("rejection.top_p", r.top_p,
-           "draw from the fewest tokens that reach this probability; 1: from all")
-      .positive()
-      .at_most(1);
-  schema.key("rejection.max_new_tokens", r.max_new_tokens, "longest answer").at_least(1);
-  schema.key("rejection.slots", r.slots, "answers that a rank decodes side by side").at_least(1);
+  declare_sampling(schema, "rejection", r);
   schema
       .key("rejection.chunk_prompts", r.chunk_prompts,
            "prompts of a rank between two writes of the pool; 0: eight times what fills the slots")

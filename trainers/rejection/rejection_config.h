@@ -2,12 +2,13 @@
 // itself, and the group `rejection`.
 #pragma once
 
+#include "trainers/sampling_config.h"
 #include "trainers/train_config.h"
 
 namespace cria {
 
 struct RejectionConfig : TrainConfig {
-  struct {
+  struct : SamplingConfig {
     std::string generator;    // empty: model.path
     std::string helpfulness;  // reward models; one of the two may be empty
     std::string safety;
@@ -17,10 +18,6 @@ struct RejectionConfig : TrainConfig {
 
     int64_t num_samples = 8;
     std::vector<double> temperatures = {1.0};
-    int64_t top_k_tokens = 0;
-    double top_p = 1.0;
-    int64_t max_new_tokens = 256;
-    int64_t slots = 16;
     int64_t chunk_prompts = 0;
     int64_t batch_tokens = 0;
 

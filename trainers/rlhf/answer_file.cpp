@@ -5,14 +5,12 @@
 #include <memory>
 
 #include "cria/data/json_lines.h"
-#include "cria/generate/generator.h"
 #include "cria/io/append_file.h"
-#include "cria/io/hugging_face.h"
 #include "cria/report/progress.h"
 #include "cria/text/continuation.h"
 #include "cria/text/utf8.h"
 
-#include "trainers/pretrained_model.h"
+#include "trainers/answer_engine.h"
 #include "trainers/rejection/answer_sampler.h"
 #include "trainers/sample_files.h"
 #include "trainers/signals.h"
@@ -54,18 +52,13 @@ class Answerer {
            Backend& backend)
       : settings_(settings),
         arena_(backend.memory()),
-        layout_(read_model_config(directory)),
-        model_(layout_, dtype_of_precision(settings.precision), backend),
-        generator_(model_,
-                   {.slots = settings.slots,
-                    .max_context = std::min(max_context, layout_.config().max_position_embeddings),
-                    .seed = settings.seed}) {
-    model_.reserve(arena_, /*training=*/false);
-    generator_.reserve(arena_);
+        engine_(
+            directory, settings.precision,
+            {.slots = settings.sampling.slots, .max_context = max_context, .seed = settings.seed},
+            backend) {
+    engine_.reserve(arena_);
     arena_.allocate();
-    model_.prepare();
-    read_weights(directory, model_.weights, backend);
-    model_.weights_changed();
+    engine_.load();
   }
 
   // None when a signal ended it.
@@ -75,13 +68,10 @@ class Answerer {
     for (const AnswerRequest& request : requests) {
       asked.push_back({.prompt = request.prompt->ids,
                        .example = request.key,
-                       .settings = {.temperature = static_cast<float>(request.temperature),
-                                    .top_k = static_cast<int32_t>(settings_.top_k),
-                                    .top_p = static_cast<float>(settings_.top_p),
-                                    .max_new_tokens = settings_.max_new_tokens,
-                                    .stop_ids = {layout_.config().eos_token_id}}});
+                       .settings = settings_.sampling.settings(request.temperature,
+                                                               engine_.config().eos_token_id)});
     }
-    std::vector<GenerationResult> results = generator_.generate(asked, listener);
+    std::vector<GenerationResult> results = engine_.generator().generate(asked, listener);
     const bool whole = std::all_of(results.begin(), results.end(),
                                    [](const GenerationResult& result) { return result.complete; });
     return whole ? results : std::vector<GenerationResult>();
@@ -90,19 +80,15 @@ class Answerer {
  private:
   const AnswerSettings& settings_;
   Arena arena_;
-  ParameterLayout layout_;
-  Model model_;
-  Generator generator_;
+  AnswerEngine engine_;
 };
 
-// No larger a cache than these prompts can fill.
-int64_t context_needed(const std::vector<AnswerRequest>& requests, const AnswerSettings& settings) {
+int64_t longest_prompt(const std::vector<AnswerRequest>& requests) {
   int64_t longest = 0;
   for (const AnswerRequest& request : requests) {
     longest = std::max(longest, static_cast<int64_t>(request.prompt->ids.size()));
   }
-  return std::min(longest + std::min(settings.max_new_tokens, settings.max_context),
-                  settings.max_context);
+  return longest;
 }
 
 }  // namespace
@@ -126,7 +112,7 @@ int sample_answers(const std::string& path, std::span<const AnswerJob> jobs,
   auto done = static_cast<int64_t>(standing[0]);
 
   const int64_t ranks = communicator.size();
-  const int64_t chunk = 8 * settings.slots;
+  const int64_t chunk = 8 * settings.sampling.slots;
   int64_t shown = done;  // as if all ranks were as far as the root
   const TokenListener listener = [&](const DrawnToken& token) {
     if (token.last) shown += ranks;
@@ -137,7 +123,10 @@ int sample_answers(const std::string& path, std::span<const AnswerJob> jobs,
   for (const AnswerJob& job : jobs) {
     const int64_t job_end = job_begin + static_cast<int64_t>(job.requests.size());
     if (done < job_end) {
-      Answerer answerer(job.model, settings, context_needed(job.requests, settings), backend);
+      Answerer answerer(job.model, settings,
+                        context_needed(longest_prompt(job.requests),
+                                       settings.sampling.max_new_tokens, settings.max_context),
+                        backend);
       while (done < job_end) {
         const int64_t first = std::min(done + communicator.rank() * chunk, job_end);
         const int64_t last = std::min(first + chunk, job_end);

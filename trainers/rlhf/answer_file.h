@@ -14,6 +14,7 @@
 #include "cria/ops/backend.h"
 
 #include "trainers/prompts.h"
+#include "trainers/sampling_config.h"
 
 namespace cria {
 
@@ -30,11 +31,8 @@ struct AnswerJob {
 };
 
 struct AnswerSettings {
-  int64_t top_k = 0;
-  double top_p = 1;
-  int64_t max_new_tokens = 256;
+  SamplingConfig sampling;
   int64_t max_context = 0;  // of prompt and answer
-  int64_t slots = 16;
   uint64_t seed = 0;
   std::string precision = "fp32";
 };

@@ -119,19 +119,15 @@ class Evaluation {
     for (const NamedModel& model : e_.models) {
       context = std::min(context, read_model_config(model.directory).max_position_embeddings);
     }
-    settings_ = {.max_new_tokens = group_.max_new_tokens,
+    settings_ = {.sampling = group_,
                  .max_context = context,
-                 .slots = group_.slots,
                  .seed = e_.config.training.seed,
                  .precision = e_.config.training.precision};
+    const ModelConfig latest = read_model_config(e_.models.back().directory);
     prompts_ = read_numbered_prompts(
-        group_.prompts,
-        {.chat = e_.config.data.separator.empty(),
-         .separator = e_.config.data.separator,
-         .skip_bad_lines = e_.config.data.skip_bad_lines},
-        tokenizer_, [&](const Prompt& prompt) {
-          validate({.prompt = prompt.ids, .settings = {.temperature = 0}},
-                   read_model_config(e_.models.back().directory), context, prompt.where);
+        group_.prompts, prompt_options(e_.config.data), tokenizer_, [&](const Prompt& prompt) {
+          validate({.prompt = prompt.ids, .settings = {.temperature = 0}}, latest, context,
+                   prompt.where);
         });
   }
 

@@ -53,24 +53,17 @@ class Collection {
       require_tokenizer(model.directory, configs.back(), tokenizer_, "preferences.models");
       context = std::min(context, configs.back().max_position_embeddings);
     }
-    settings_ = {.top_k = p_.top_k_tokens,
-                 .top_p = p_.top_p,
-                 .max_new_tokens = p_.max_new_tokens,
+    settings_ = {.sampling = p_,
                  .max_context = context,
-                 .slots = p_.slots,
                  .seed = c_.config.training.seed,
                  .precision = c_.config.training.precision};
-    prompts_ =
-        read_numbered_prompts(p_.prompts,
-                              {.chat = c_.config.data.separator.empty(),
-                               .separator = c_.config.data.separator,
-                               .skip_bad_lines = c_.config.data.skip_bad_lines},
-                              tokenizer_, [&](const Prompt& prompt) {
-                                for (const ModelConfig& config : configs) {
-                                  validate({.prompt = prompt.ids, .settings = {.temperature = 0}},
-                                           config, context, prompt.where);
-                                }
-                              });
+    prompts_ = read_numbered_prompts(
+        p_.prompts, prompt_options(c_.config.data), tokenizer_, [&](const Prompt& prompt) {
+          for (const ModelConfig& config : configs) {
+            validate({.prompt = prompt.ids, .settings = {.temperature = 0}}, config, context,
+                     prompt.where);
+          }
+        });
     pairs_ = plan_pairs(c_.config, c_.iteration, c_.first_pair, prompts_.prompts.size(),
                         c_.models.size());
   }

@@ -122,18 +122,7 @@ void declare(ConfigSchema& schema, PreferencesConfig& c) {
              "them a pair");
   schema.key("preferences.temperatures", p.temperatures, "of the answers, each drawn from these")
       .at_least(0);
-  schema
-      .key("preferences.top_k_tokens", p.top_k_tokens,
-           "draw from so many likeliest tokens; 0: from all")
-      .at_least(0)
-      .at_most(1 << 30);
-  schema
-      .key("preferences.top_p", p.top_p,
-           "draw from the fewest tokens that reach this probability; 1: from all")
-      .positive()
-      .at_most(1);
-  schema.key("preferences.max_new_tokens", p.max_new_tokens, "longest answer").at_least(1);
-  schema.key("preferences.slots", p.slots, "answers that a rank decodes side by side").at_least(1);
+  declare_sampling(schema, "preferences", p);
   schema.key("preferences.rating_command", p.rating_command,
              "shell command that reads pairs and writes ratings; empty: people fill ratings.jsonl");
   schema
@@ -172,8 +161,7 @@ void declare(ConfigSchema& schema, EvaluationConfig& c) {
       .required();
   schema.key("evaluation.temperature", e.temperature, "of the answers; 0: the likeliest tokens")
       .at_least(0);
-  schema.key("evaluation.max_new_tokens", e.max_new_tokens, "longest answer").at_least(1);
-  schema.key("evaluation.slots", e.slots, "answers that a rank decodes side by side").at_least(1);
+  declare_sampling(schema, "evaluation", e);
   schema.choice("evaluation.reward_precision", e.reward_precision, {"fp32", "bf16"},
                 "of the reward models");
 }

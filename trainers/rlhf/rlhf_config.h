@@ -44,15 +44,11 @@ struct SharedConfig {
 };
 
 struct PreferencesConfig : SharedConfig {
-  struct {
+  struct : SamplingConfig {
     std::vector<std::string> prompts;
     int64_t pairs = 0;
     std::vector<std::string> models = {"latest", "previous"};
     std::vector<double> temperatures = {0.7, 1.0, 1.3};
-    int64_t top_k_tokens = 0;
-    double top_p = 1.0;
-    int64_t max_new_tokens = 256;
-    int64_t slots = 16;
     std::string rating_command;  // empty: ratings.jsonl is written by someone else
     double held_out = 0.1;
     std::vector<std::string> helpful;  // pairs that are there before V1
@@ -63,11 +59,9 @@ struct PreferencesConfig : SharedConfig {
 };
 
 struct EvaluationConfig : SharedConfig {
-  struct {
+  struct : SamplingConfig {
     std::vector<std::string> prompts;
     double temperature = 1.0;
-    int64_t max_new_tokens = 256;
-    int64_t slots = 16;
     std::string reward_precision = "fp32";
   } evaluation;
 };
