@@ -3,8 +3,9 @@
 
     benchmarks/ppo_iteration.py --cria build/cria --model configs/models/15m.yaml
 
-Each round is the run resumed for one more iteration; its seconds are those that the run's own metrics give to rollout,
-scoring and update (starting, loading and saving are not part of it, as they are not for the peer)."""
+Each round resumes the run for two more iterations. The seconds are those that its own metrics give to rollout, scoring and
+update of the second one: starting, loading, saving and touching memory for the first time are not part of it, as they are
+not for the peer, which goes on in one process after an iteration that does not count."""
 
 import argparse
 import json
@@ -58,8 +59,8 @@ def main():
         }
         print(json.dumps({"name": "cria " + options.precision, "work": options.prompts}), flush=True)
         peak = 0
-        for step, _ in enumerate(sys.stdin, start=1):
-            assignments = [f"{key}={value}" for key, value in settings.items()] + [f"training.stop_at_step={step}"]
+        for start, _ in enumerate(sys.stdin, start=1):
+            assignments = [f"{key}={value}" for key, value in settings.items()] + [f"training.stop_at_step={2 * start}"]
             peak = max(peak, run(options.cria, "ppo", *(part for one in assignments for part in ("--set", one))))
             with open(folder / "run" / "metrics.jsonl") as file:
                 figures = json.loads(file.readlines()[-1])

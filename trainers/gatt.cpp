@@ -75,11 +75,7 @@ class GattRun {
     if (is_root()) spdlog::info("{}", line);
   }
   // The root's answer on all ranks: it alone looks at files that it also writes.
-  bool agreed(bool value) {
-    double values[] = {is_root() && value ? 1.0 : 0.0};
-    communicator_.all_reduce_sum(std::span<double>(values));
-    return values[0] > 0;
-  }
+  bool agreed(bool value) { return from_root(communicator_, value); }
   bool is_there(const std::string& path) { return agreed(std::filesystem::exists(path)); }
   void require_step(const std::string& path, const char* step) {
     if (!is_there(path)) {

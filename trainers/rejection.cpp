@@ -55,27 +55,14 @@ class RejectionRun {
     if (is_root()) spdlog::info("{}", line);
   }
 
-  // The root's values on all ranks: it alone looks at files that it also writes.
-  StandingPart agreed(StandingPart part) {
-    double values[] = {is_root() ? static_cast<double>(part.samples) : 0.0,
-                       is_root() ? static_cast<double>(part.bytes) : 0.0};
-    communicator_.all_reduce_sum(std::span<double>(values));
-    return {.samples = static_cast<int64_t>(values[0]), .bytes = static_cast<int64_t>(values[1])};
-  }
-
   static void cut(const std::string& path, const StandingPart& standing) {
     if (std::filesystem::exists(path)) AppendFile(path, standing.bytes);
   }
 
   // A checkpoint goes on with the answers that it has learnt from.
   bool has_begun_training() {
-    double begun[] = {0.0};
-    if (is_root() && latest_checkpoint(config_.training.output_dir) &&
-        std::filesystem::exists(selected_)) {
-      begun[0] = 1.0;
-    }
-    communicator_.all_reduce_sum(std::span<double>(begun));
-    return begun[0] > 0;
+    return from_root(communicator_, latest_checkpoint(config_.training.output_dir).has_value() &&
+                                        std::filesystem::exists(selected_));
   }
 
   // Completes the pool and the rescored samples of older ones. Returns the signal that ended it.
@@ -122,8 +109,8 @@ class RejectionRun {
       cut(pool_, sampled);
       cut(rescored_, rescored);
     }
-    sampled = agreed(sampled);
-    rescored = agreed(rescored);
+    sampled = from_root(communicator_, sampled);
+    rescored = from_root(communicator_, rescored);
     const int64_t stale = count_stale(r.pools, reward_checksum_);
     const int64_t wanted =
         static_cast<int64_t>(prompts.prompts.size()) * config_.samples_per_prompt();

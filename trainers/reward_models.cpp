@@ -130,4 +130,27 @@ int64_t RewardModels::max_length() const {
   return length;
 }
 
+std::vector<AnswerScore> score_over_ranks(std::span<const Answer> answers, RewardModels& models,
+                                          Communicator& communicator) {
+  const auto rank = static_cast<size_t>(communicator.rank());
+  const auto ranks = static_cast<size_t>(communicator.size());
+  const size_t begin = answers.size() * rank / ranks;
+  const size_t end = answers.size() * (rank + 1) / ranks;
+  std::vector<double> values(3 * answers.size(), 0.0);  // of the other ranks' answers 0
+  size_t i = 3 * begin;
+  for (const AnswerScore& score : models.score(answers.subspan(begin, end - begin))) {
+    values[i++] = double{score.combined};
+    values[i++] = double{score.helpfulness};
+    values[i++] = double{score.safety};
+  }
+  communicator.all_reduce_sum(std::span(values));
+  std::vector<AnswerScore> scores(answers.size());
+  for (size_t k = 0; k < scores.size(); ++k) {
+    scores[k] = {.combined = static_cast<float>(values[3 * k]),
+                 .helpfulness = static_cast<float>(values[3 * k + 1]),
+                 .safety = static_cast<float>(values[3 * k + 2])};
+  }
+  return scores;
+}
+
 }  // namespace cria

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "cria/dist/communicator.h"
 #include "cria/text/tokenizer.h"
 
 #include "trainers/scorer.h"
@@ -78,5 +79,9 @@ class RewardModels {
   std::unique_ptr<Part> safety_;
   std::string checksum_;  // empty: not asked for yet
 };
+
+// Every rank gives all answers, scores its share, and gets all scores.
+std::vector<AnswerScore> score_over_ranks(std::span<const Answer> answers, RewardModels& models,
+                                          Communicator& communicator);
 
 }  // namespace cria

@@ -52,15 +52,14 @@ class RlhfRun {
 
   // As the root finds it.
   bool is_done(const IterationStage& stage) {
-    double done[] = {0.0};
+    bool done = false;
     if (communicator_->is_root() && ledger_->is_done(stage.files)) {
       const std::string& place = stage.files.directory;
       check_same_settings(place, read_file(place + "/config.yaml"), stage.settings);
       say(fmt::format("== {} is done", stage.files.name));
-      done[0] = 1.0;
+      done = true;
     }
-    communicator_->all_reduce_sum(std::span<double>(done));
-    return done[0] > 0;
+    return from_root(*communicator_, done);
   }
 
   void finish(const IterationStage& stage) {

@@ -12,7 +12,7 @@ started=$SECONDS
 mkdir -p "$run"
 
 say() { printf '\n== %4d s: %s\n' "$((SECONDS - started))" "$*"; }
-train() { "$cria" "$1" "configs/demo/$2.yaml" --set "training.seed=$seed"; }
+train() { "$cria" "$1" "configs/demo/$2.yaml" --set "training.seed=$seed" "${@:3}"; }
 answer() { "$cria" generate --chat --max-new-tokens 40 --slots 32 --seed "$seed" "$@"; }
 # check STAGE EARLIER...: held-out questions answered by a stage's model, beside what earlier stages did: the likeliest
 # answers, then answers drawn at temperature 1, as rejection sampling and PPO draw them.
@@ -69,5 +69,39 @@ say "PPO, from the fine-tuned model as well"
 train ppo ppo
 check ppo sft rejection
 
+
+rewards=(--helpfulness "$run/reward_helpful/final" --safety "$run/reward_safety/final")
+answers=(--prompts "$run/questions.jsonl")
+for stage in sft rejection ppo; do answers+=(--answers "$stage=$run/$stage.t1.jsonl"); done
+say "rewards by stage"
+"$cria" eval rewards "${answers[@]}" "${rewards[@]}" --output "$run/rewards.json" --plot "$run/rewards.svg"
+for stage in rejection ppo; do
+  say "$stage against the fine-tuned model, judged by the reward models"
+  "$cria" eval win-rate --first "$run/$stage.t1.jsonl" --second "$run/sft.t1.jsonl" --prompts "$run/questions.jsonl" \
+    "${rewards[@]}" --output "$run/win_rate.$stage.json"
+done
+for kind in recall sum more two_facts risky lookalike; do
+  head -n 10 "$run/data/test_$kind.jsonl"
+done >"$run/repeated_questions.jsonl"
+for stage in sft ppo; do
+  say "$stage: how alike answers to one question are, by kind and temperature"
+  "$cria" eval self-bleu --model "$run/$stage/final" --prompts "$run/repeated_questions.jsonl" --group-by kind --tokens ids \
+    --temperatures 0.2,0.6,1,1.4 --num-samples 10 --max-new-tokens 40 --slots 32 \
+    --output "$run/self_bleu.$stage.json" --plot "$run/self_bleu.$stage.svg"
+  say "$stage: attacked, in styles that fine-tuning saw and in others"
+  "$cria" eval red-team --model "$run/$stage/final" --requests "$run/data/test_risky.jsonl" --where style=plain \
+    --styles configs/demo/attack_styles.yaml --demo-checker --temperature 0 --max-new-tokens 40 --slots 32 \
+    --output "$run/red_team.$stage.json"
+done
+
+say "the iterations V1 to V5, in small: preferences collected, reward models, rejection sampling, PPO on top in V5"
+head -n 400 "$run/data/prompts_train.jsonl" >"$run/prompts_rlhf.jsonl"
+head -n 4000 "$run/data/preferences_helpful_train.jsonl" >"$run/helpful_rlhf.jsonl"
+head -n 1000 "$run/data/preferences_safety_train.jsonl" >"$run/safety_rlhf.jsonl"
+for kind in recall spell colour sum more two_facts risky lookalike; do
+  head -n 40 "$run/data/test_$kind.jsonl"
+done >"$run/held_out_rlhf.jsonl"
+train rlhf rlhf --set "preferences.rating_command=$cria demo-rate --questions $run/prompts_rlhf.jsonl"
+
 say "done: models in $run/{sft,reward_helpful,reward_safety,rejection,ppo}/final, answers in $run/*.jsonl, figures in
-   $run/*.figures.json, expected best of N in $run/rejection/best_of_n.svg, curves for TensorBoard below $run"
+   $run/*.json, expected best of N in $run/rejection/best_of_n.svg, curves for TensorBoard below $run"

@@ -29,9 +29,9 @@ void Model::reserve(Arena& arena, bool training) {
                 Shape{config().max_position_embeddings, config().head_dim});
   const std::vector<Tensor> list = matrices();  // shapes only: nothing is allocated yet
   packed_.resize(list.size());
-  if (training && !backend_.packing_pays_in_training(dtype())) return;
   for (size_t i = 0; i < list.size(); ++i) {
     const auto plan = [&](Tensor& packed, LinearUse use) {
+      if (training && !backend_.packing_pays_in_training(dtype(), use)) return;
       const size_t bytes = backend_.linear_packed_bytes(list[i], use);
       if (bytes == 0) return;
       arena.reserve(packed, "packed weights", DType::u8, Shape{static_cast<int64_t>(bytes)});

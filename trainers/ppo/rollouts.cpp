@@ -109,29 +109,17 @@ std::vector<Rollout> sample_answers(Generator& generator, Communicator& communic
 
 void score_answers(std::vector<Rollout>& rollouts, RewardModels& models,
                    Communicator& communicator) {
-  const auto [begin, end] = share_of(communicator, rollouts.size());
   std::vector<Answer> answers;
-  for (size_t i = begin; i < end; ++i) {
-    const Rollout& rollout = rollouts[i];
+  answers.reserve(rollouts.size());
+  for (const Rollout& rollout : rollouts) {
     Answer answer{.sequence = {.ids = rollout.prompt->ids},
                   .is_safety_prompt = rollout.prompt->is_safety};
     answer.sequence.ids.insert(answer.sequence.ids.end(), rollout.answer.begin(),
                                rollout.answer.end());
     answers.push_back(std::move(answer));
   }
-  const std::vector<AnswerScore> scores = models.score(answers);
-  std::vector<double> all(3 * rollouts.size(), 0.0);
-  for (size_t i = begin; i < end; ++i) {
-    all[3 * i] = static_cast<double>(scores[i - begin].combined);
-    all[3 * i + 1] = static_cast<double>(scores[i - begin].helpfulness);
-    all[3 * i + 2] = static_cast<double>(scores[i - begin].safety);
-  }
-  communicator.all_reduce_sum(std::span(all));
-  for (size_t i = 0; i < rollouts.size(); ++i) {
-    rollouts[i].score = {.combined = static_cast<float>(all[3 * i]),
-                         .helpfulness = static_cast<float>(all[3 * i + 1]),
-                         .safety = static_cast<float>(all[3 * i + 2])};
-  }
+  const std::vector<AnswerScore> scores = score_over_ranks(answers, models, communicator);
+  for (size_t i = 0; i < rollouts.size(); ++i) rollouts[i].score = scores[i];
 }
 
 std::string rollout_lines(const RolloutBatch& batch, int64_t count, const Tokenizer& tokenizer) {

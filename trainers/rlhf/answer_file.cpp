@@ -39,10 +39,10 @@ std::string line_of(int64_t number, const AnswerRequest& request, const Generati
   const std::string text = decode_continuation(tokenizer, request.prompt->ids, result.tokens);
   const std::string completion = request.prompt->is_chat ? std::string(strip(text)) : text;
   return fmt::format(
-      "{{\"answer\": {}, \"temperature\": {}, \"completion\": {}, \"completion_ids\": [{}], "
-      "\"finished_by_eos\": {}}}\n",
-      number, request.temperature, json(completion).dump(), fmt::join(result.tokens, ", "),
-      result.finished_by_eos);
+      "{{\"answer\": {}, \"prompt\": {}, \"temperature\": {}, \"completion\": {}, "
+      "\"completion_ids\": [{}], \"finished_by_eos\": {}}}\n",
+      number, request.prompt->given.dump(), request.temperature, json(completion).dump(),
+      fmt::join(result.tokens, ", "), result.finished_by_eos);
 }
 
 // One model, loaded to answer.
@@ -100,16 +100,14 @@ int sample_answers(const std::string& path, std::span<const AnswerJob> jobs,
   std::unique_ptr<Progress> progress;
   int64_t total = 0;
   for (const AnswerJob& job : jobs) total += static_cast<int64_t>(job.requests.size());
-  double standing[] = {0.0};
+  StandingPart part;
   if (communicator.is_root()) {
-    const StandingPart part = standing_answers(path);
-    standing[0] = static_cast<double>(part.samples);
+    part = standing_answers(path);
     file = std::make_unique<AppendFile>(path, part.bytes);
     progress = std::make_unique<Progress>("answer", total,
                                           ProgressOptions{.stream = stdout, .done = part.samples});
   }
-  communicator.all_reduce_sum(std::span<double>(standing));
-  auto done = static_cast<int64_t>(standing[0]);
+  int64_t done = from_root(communicator, part.samples);
 
   const int64_t ranks = communicator.size();
   const int64_t chunk = 8 * settings.sampling.slots;

@@ -1,8 +1,8 @@
 // Answers of models to prompts, sampled into a file of JSON Lines that grows by chunks: what a kill
 // leaves is continued, to the same bits.
 //
-//   {"answer": 0, "temperature": 1, "completion": "…", "completion_ids": […], "finished_by_eos":
-//    true}
+//   {"answer": 0, "prompt": "…" or [messages], "temperature": 1, "completion": "…",
+//    "completion_ids": […], "finished_by_eos": true}
 #pragma once
 
 #include <cstdint>

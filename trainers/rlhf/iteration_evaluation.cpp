@@ -77,28 +77,8 @@ class RewardScores {
   }
 
   std::vector<AnswerScore> of(std::span<const Answer> answers) {
-    const auto rank = static_cast<size_t>(communicator_.rank());
-    const auto ranks = static_cast<size_t>(communicator_.size());
-    const size_t begin = answers.size() * rank / ranks;
-    const size_t end = answers.size() * (rank + 1) / ranks;
-    std::vector<double> values(3 * answers.size(), 0.0);
-    size_t i = 3 * begin;
-    for (const AnswerScore& score : models_.score(answers.subspan(begin, end - begin))) {
-      values[i++] = double{score.combined};
-      values[i++] = double{score.helpfulness};
-      values[i++] = double{score.safety};
-    }
-    communicator_.all_reduce_sum(std::span(values));
-    std::vector<AnswerScore> scores(answers.size());
-    for (size_t k = 0; k < scores.size(); ++k) {
-      scores[k] = {.combined = static_cast<float>(values[3 * k]),
-                   .helpfulness = static_cast<float>(values[3 * k + 1]),
-                   .safety = static_cast<float>(values[3 * k + 2])};
-    }
-    return scores;
+    return score_over_ranks(answers, models_, communicator_);
   }
-
-  int64_t max_length() const { return models_.max_length(); }
 
  private:
   RewardModels models_;

@@ -3,14 +3,12 @@
 //
 // figures.json, with R_h and R_s the rewards under the iteration's helpfulness and safety models:
 //
-//   new_pairs.helpful, .safety   mean reward of the answers of the new pairs of that category, and
-//                                accuracy on those of them that were held out; both also `_before`,
-//                                under the reward model of the iteration before
-//   samples                      mean rewards of all that rejection sampling drew, and of the
-//   chosen held_out.V0, .V1, …          of each model's answers to the prompts that none learns
-//   from: mean
-//                                R_h over the helpful prompts, mean R_s over those of safety, mean
-//                                combined reward over all
+// - new_pairs.helpful and .safety: mean reward of the answers of the new pairs of a category, and
+//   accuracy on those that were held out; both also `_before`, under the reward model of the
+//   iteration before
+// - samples: mean rewards of all that rejection sampling drew, and of what it chose
+// - held_out.V0, .V1, …: each model's answers to the prompts that none learns from: mean R_h over
+//   the helpful prompts, mean R_s over those of safety, mean combined reward over all
 //
 // Answers of earlier models are scored again by each iteration's reward models, for scores of two
 // reward models have no common zero.

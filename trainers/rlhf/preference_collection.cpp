@@ -71,10 +71,7 @@ class Collection {
   int run() {
     if (communicator_.is_root()) keep_stage_settings(c_.directory, c_.resolved_config);
     if (const int signal = sample()) return signal;
-    double signal[] = {0.0};
-    if (communicator_.is_root()) signal[0] = rate();
-    communicator_.all_reduce_sum(std::span<double>(signal));
-    return static_cast<int>(signal[0]);
+    return from_root(communicator_, communicator_.is_root() ? rate() : 0);
   }
 
  private:

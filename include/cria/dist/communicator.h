@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <span>
+#include <type_traits>
 
 #include "cria/core/tensor.h"
 
@@ -27,6 +28,14 @@ class Communicator {
 
   bool is_root() const { return rank() == 0; }
 };
+
+// The root's value, on every rank: of what it alone looks at.
+template <typename Value>
+Value from_root(Communicator& communicator, Value value) {
+  static_assert(std::is_trivially_copyable_v<Value>);
+  communicator.broadcast(std::as_writable_bytes(std::span(&value, 1)), 0);
+  return value;
+}
 
 // One process: every call is a copy or nothing.
 std::unique_ptr<Communicator> single_process_communicator();

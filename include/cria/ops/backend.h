@@ -62,7 +62,7 @@ class Backend {
   virtual size_t linear_packed_bytes(Tensor values, LinearUse use) = 0;
   // Whether packed copies are worth their memory in training too, where products have so many rows
   // that a library packs as it goes for little.
-  virtual bool packing_pays_in_training(DType) const { return false; }
+  virtual bool packing_pays_in_training(DType, LinearUse) const { return false; }
   virtual void linear_pack(const LinearPack& args) = 0;
   virtual void linear_forward(const LinearForward& args) = 0;
   virtual void linear_backward_input(const LinearBackwardInput& args) = 0;
