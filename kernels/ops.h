@@ -35,6 +35,7 @@ void attention_forward(const AttentionForward& args, Stream stream);
 size_t attention_backward_workspace_bytes(int64_t tokens, int n_heads, int n_kv_heads, int head_dim,
                                           DType dtype);
 void attention_backward(const AttentionBackward& args, Stream stream);
+void attention_maxima(const AttentionMaxima& args, Stream stream);
 
 void kv_cache_write(const KvCacheWrite& args, Stream stream);
 size_t decode_attention_workspace_bytes(int64_t rows, int64_t max_context, int n_heads,

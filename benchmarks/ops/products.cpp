@@ -124,6 +124,28 @@ void attention_backward(benchmark::State& state) {
   repeat(state, "GFLOP/s", 2.5 * p.forward_flop(), [&] { p.backward(); });
 }
 
+// The weights of every eighth row, as a picture of some answers asks for. Products counted once.
+void attention_maxima(benchmark::State& state) {
+  const Attention p(state);
+  std::vector<int32_t> rows, starts;
+  for (int32_t row = 7; row < token_count(); row += 8) {
+    rows.push_back(row);
+    starts.push_back(row / int32_t{kSequenceLength} * int32_t{kSequenceLength});
+  }
+  const auto count = static_cast<int64_t>(rows.size());
+  const Filled maxima({count, kSequenceLength}, DType::f32), chosen(rows), first(starts);
+  repeat(state, "GFLOP/s", p.forward_flop() / 16, [&] {
+    backend().attention_maxima({.maxima = maxima,
+                                .qkv = p.qkv,
+                                .log_sum_exp = p.log_sum_exp,
+                                .rows = chosen,
+                                .starts = first,
+                                .n_heads = p.heads,
+                                .n_kv_heads = p.heads,
+                                .scale = p.scale()});
+  });
+}
+
 void attention_shapes(benchmark::internal::Benchmark* benchmark) {
   benchmark->ArgsProduct({{6}, {48}, {0, 1}})->ArgsProduct({{12}, {64}, {0, 1}});
 }
@@ -185,6 +207,7 @@ void add_product_benchmarks() {
   add("linear_backward_weight", linear_backward_weight)->Apply(product_shapes);
   add("attention", attention)->Apply(attention_shapes);
   add("attention_backward", attention_backward)->Apply(attention_shapes);
+  add("attention_maxima", attention_maxima)->Apply(attention_shapes);
   add("language_head_forward", language_head_forward)
       ->ArgsProduct({{288, 768}, {kVocabSize}, {0, 1}});
   add("language_head", language_head)->ArgsProduct({{288, 768}, {kVocabSize}, {0, 1}});

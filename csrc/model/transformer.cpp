@@ -226,9 +226,9 @@ class BlockPass {
                               .epsilon = config_.rms_norm_eps});
   }
 
- private:
   float attention_scale() const { return 1.0f / std::sqrt(static_cast<float>(config_.head_dim)); }
 
+ private:
   void product(Tensor output, Tensor input, Tensor weight) {
     backend_.linear_forward({.output = output, .input = input, .weight = model_.linear(weight)});
   }
@@ -272,7 +272,8 @@ class BlockPass {
   const Tensor workspace_;
 };
 
-void transformer_forward(const Model& model, Activations& activations, const DeviceBatch& batch) {
+void transformer_forward(const Model& model, Activations& activations, const DeviceBatch& batch,
+                         const LayerVisitor& visit) {
   activations.use(batch.tokens());
   const Activations::Shared& shared = activations.shared_;
   Tensor middle;
@@ -287,6 +288,9 @@ void transformer_forward(const Model& model, Activations& activations, const Dev
       block.enter_from(middle);
     }
     block.forward_to_gate_up();
+    if (visit) {
+      visit({.qkv = layer.qkv, .log_sum_exp = layer.log_sum_exp, .scale = block.attention_scale()});
+    }
     block.forward_down();
     middle = layer.middle;
     if (i + 1 == model.config().num_hidden_layers) {

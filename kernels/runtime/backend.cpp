@@ -140,6 +140,11 @@ class GpuBackend : public Backend {
                  args.sequence_offsets, args.workspace});
     CRIA_GPU::attention_backward(args, stream_);
   }
+  void attention_maxima(const AttentionMaxima& args) override {
+    const Op op("attention_maxima",
+                {args.maxima, args.qkv, args.log_sum_exp, args.rows, args.starts});
+    CRIA_GPU::attention_maxima(args, stream_);
+  }
 
   void kv_cache_write(const KvCacheWrite& args) override {
     const Op op("kv_cache_write", {args.keys, args.values, args.qkv, args.block_tables,

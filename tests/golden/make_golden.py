@@ -9,6 +9,7 @@ import importlib.metadata
 import platform
 from pathlib import Path
 
+import attention_fixtures
 import gradient_fixtures
 import model_fixtures
 import ppo_fixtures
@@ -38,8 +39,8 @@ def write_manifest(directory):
 
 def main():
     directory = Path(__file__).resolve().parent
-    for fixtures in (tokenizer_fixtures, rope_fixtures, model_fixtures, gradient_fixtures, sft_fixture,
-                     preference_fixtures, ppo_fixtures, self_bleu_fixtures):
+    for fixtures in (tokenizer_fixtures, rope_fixtures, model_fixtures, attention_fixtures, gradient_fixtures,
+                     sft_fixture, preference_fixtures, ppo_fixtures, self_bleu_fixtures):
         fixtures.make(directory)
     write_manifest(directory)
 

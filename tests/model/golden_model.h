@@ -35,6 +35,7 @@ class GoldenModel {
   // Weighted token loss of the batch; its gradients are added to gradients().
   double loss_with_gradients(const std::vector<Example>& sequences);
 
+  const Model& model() const { return model_; }
   const ParameterLayout& layout() const { return layout_; }
   std::vector<float> gradient(size_t block, const ParameterTensor& tensor) const;
 

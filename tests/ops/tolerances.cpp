@@ -60,6 +60,10 @@ const std::map<std::string, Row>& table() {
       // number and each addition rounds one, so the errors walk to about 0.4 K eps; the largest of
       // 10^5 elements is 5 times that; doubled. bf16: products are exact, then the rounding.
       {"linear", {{4 * kEps32, 0}, {4 * kEps32, kEps16}}},
+      // A weight is off by as much of itself as its score: at most 128 products of scale 1, whose
+      // partial sums stay below 40, over sqrt 128: 128 additions of 20 eps * 0.09 each; the score
+      // and log sum exp, below 16, by 24 eps more, the exponential by 2.
+      {"attention_maxima", {{0, 256 * kEps32}, {0, 256 * kEps32}}},
       {"score_head", {{4 * kEps32, 0}, {4 * kEps32, kEps16}}},
       // Logits: as linear with d <= 64 terms of scale 2 / sqrt d, at temperature 0.7: 92 eps; minus
       // the largest and over the temperature, three roundings of at most 16: z is off by 140 eps.

@@ -69,6 +69,7 @@ class CpuBackend : public Backend {
     return cpu::attention_backward_workspace_bytes(tokens, n_heads, n_kv_heads, head_dim, dtype);
   }
   void attention_backward(const AttentionBackward& args) override { cpu::attention_backward(args); }
+  void attention_maxima(const AttentionMaxima& args) override { cpu::attention_maxima(args); }
   void kv_cache_write(const KvCacheWrite& args) override { cpu::kv_cache_write(args); }
   size_t decode_attention_workspace_bytes(int64_t rows, int64_t max_context, int n_heads,
                                           int head_dim) override {

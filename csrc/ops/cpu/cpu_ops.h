@@ -29,6 +29,7 @@ void attention_forward(const AttentionForward& args);
 size_t attention_backward_workspace_bytes(int64_t tokens, int n_heads, int n_kv_heads, int head_dim,
                                           DType dtype);
 void attention_backward(const AttentionBackward& args);
+void attention_maxima(const AttentionMaxima& args);
 void kv_cache_write(const KvCacheWrite& args);
 size_t decode_attention_workspace_bytes(int64_t rows, int64_t max_context, int n_heads,
                                         int head_dim);

@@ -3,6 +3,7 @@
 // models can share one set of activations.
 #pragma once
 
+#include <functional>
 #include <vector>
 
 #include "cria/model/device_batch.h"
@@ -22,6 +23,14 @@ struct PassPlan {
   bool training = true;    // false: no backward; all layers share one set of buffers
   Recompute recompute = Recompute::none;
 };
+
+// What a layer's attention leaves, while it is there.
+struct LayerAttention {
+  Tensor qkv;          // [T, (H + 2 H_kv) D] after RoPE
+  Tensor log_sum_exp;  // [H, T] fp32
+  float scale;         // of the scores: 1 / sqrt(D)
+};
+using LayerVisitor = std::function<void(const LayerAttention&)>;
 
 // Buffers of one pass. Forward fills them, backward reads them; nothing of them outlives a
 // micro-batch.
@@ -45,7 +54,8 @@ class Activations {
   std::string first_non_finite(Backend& backend) const;
 
  private:
-  friend void transformer_forward(const Model&, Activations&, const DeviceBatch&);
+  friend void transformer_forward(const Model&, Activations&, const DeviceBatch&,
+                                  const LayerVisitor&);
   friend void transformer_backward(const Model&, ParameterSet&, Activations&, const DeviceBatch&);
   friend class BlockPass;
 
@@ -84,8 +94,9 @@ class Activations {
   Tensor probe_;  // [1] fp32, for first_non_finite
 };
 
-// hidden states of every token of the batch, in activations.hidden.
-void transformer_forward(const Model& model, Activations& activations, const DeviceBatch& batch);
+// hidden states of every token of the batch, in activations.hidden. `visit` sees every layer.
+void transformer_forward(const Model& model, Activations& activations, const DeviceBatch& batch,
+                         const LayerVisitor& visit = {});
 
 // From activations.hidden_gradient to the gradients of every parameter below the head, accumulated
 // into `gradients`. Once after each forward: it overwrites some of what forward kept.

@@ -16,6 +16,7 @@
 #include "cria/core/buffer.h"
 #include "cria/ops/adamw.h"
 #include "cria/ops/attention.h"
+#include "cria/ops/attention_maxima.h"
 #include "cria/ops/decode_attention.h"
 #include "cria/ops/embedding.h"
 #include "cria/ops/linear.h"
@@ -77,6 +78,7 @@ class Backend {
   virtual size_t attention_backward_workspace_bytes(int64_t tokens, int n_heads, int n_kv_heads,
                                                     int head_dim, DType dtype) = 0;
   virtual void attention_backward(const AttentionBackward& args) = 0;
+  virtual void attention_maxima(const AttentionMaxima& args) = 0;
 
   virtual void kv_cache_write(const KvCacheWrite& args) = 0;
   virtual size_t decode_attention_workspace_bytes(int64_t rows, int64_t max_context, int n_heads,
