@@ -8,11 +8,9 @@
 
 #include "cria/demo_world/instructions.h"
 #include "cria/io/atomic_directory.h"
-#include "cria/io/hugging_face.h"
 
 #include "trainers/gatt/consistency.h"
-#include "trainers/gatt/gatt_files.h"
-#include "trainers/gatt/turn_sampler.h"
+#include "trainers/reward_models.h"
 #include "trainers/signals.h"
 
 namespace cria {
@@ -31,28 +29,14 @@ bool needs_reward(const GattDialogue& dialogue) {
   return kinds.empty() || !std::all_of(kinds.begin(), kinds.end(), is_checkable);
 }
 
-struct NamedModel {
-  std::string name;
-  std::string directory;
-};
-
-NamedModel parse_model(const std::string& text) {
-  const size_t equals = text.find('=');
-  if (equals == std::string::npos) return {text, text};
-  return {text.substr(0, equals), text.substr(equals + 1)};
-}
-
 class GattEvaluation {
  public:
   explicit GattEvaluation(const GattEvaluationOptions& options)
       : options_(options),
         held_out_(options.held_out.begin(), options.held_out.end()),
         backend_(make_backend(options.inference.device)),
-        communicator_(make_communicator()) {
-    config_ = options.sampling;
-    config_.gatt.dialogues = {options.data};
-    config_.gatt.source = "dialogues";
-    dialogues_ = read_dialogues(config_, {}).dialogues;
+        communicator_(make_communicator()),
+        dialogues_(read_dialogues(options)) {
     for (const GattDialogue& dialogue : dialogues_) {
       if (options.reward_model.empty() && needs_reward(dialogue)) {
         throw input_error(dialogue.where,
@@ -84,57 +68,34 @@ class GattEvaluation {
 
  private:
   void evaluate(const NamedModel& model, Consistency& figures) {
-    const Tokenizer tokenizer(model.directory + "/tokenizer.model");
+    DialogueAnswerer answerer(model.directory, options_, *backend_, *communicator_);
     std::unique_ptr<RewardModels> rewards;
     if (!options_.reward_model.empty()) {
       rewards = std::make_unique<RewardModels>(
           RewardModelOptions{.helpfulness = options_.reward_model, .group = "gatt"}, *backend_,
-          tokenizer);
+          answerer.tokenizer());
     }
-    const int64_t context = read_model_config(model.directory).max_position_embeddings;
-    AnswerEngine engine(model.directory, options_.inference.precision,
-                        {.slots = config_.gatt.slots, .seed = config_.training.seed}, *backend_);
     Arena arena(backend_->memory());
-    engine.reserve(arena);
+    answerer.reserve(arena);
     if (rewards) rewards->reserve(arena);
     arena.allocate();
-    engine.load();
+    answerer.load();
     if (rewards) rewards->load();
 
-    PoolOptions pool{.use = {.placement = config_.placement()},
-                     .room = context - std::min(config_.gatt.max_new_tokens, context / 2),
-                     .chunk_dialogues = static_cast<int64_t>(dialogues_.size())};
-    const auto answer_all = [&](InstructedTurns turns, bool short_form) {
-      pool.use.turns = turns;
-      pool.use.short_form = short_form;
-      TurnSampler sampler(config_, engine, nullptr, tokenizer, *communicator_, 1, 0);
-      std::vector<GattDialogue> dialogues = dialogues_;
-      sampler.start({.samples = 0, .wanted = turns_in(dialogues)});
-      go_through(dialogues, "", pool, tokenizer,
-                 [&](const Piece& piece) { return sampler.answer(piece); });
-      return dialogues;
-    };
     std::vector<GattDialogue> plain;
-    if (rewards) plain = answer_all(InstructedTurns::none, false);
+    if (rewards) plain = answerer.answer(dialogues_, InstructedTurns::none, false);
     for (const Telling telling : {Telling::long_once, Telling::short_once, Telling::every_turn}) {
       if (stop_signal() != 0) return;
       spdlog::info("{}, told {}", model.name, kTellingNames[static_cast<size_t>(telling)]);
-      const std::vector<GattDialogue> dialogues = answer_all(
+      const std::vector<GattDialogue> dialogues = answerer.answer(
+          dialogues_,
           telling == Telling::every_turn ? InstructedTurns::every : InstructedTurns::first,
           telling == Telling::short_once);
       for (size_t d = 0; d < dialogues.size(); ++d) {
-        judge(dialogues[d], rewards ? &plain[d] : nullptr, telling, rewards.get(), tokenizer,
-              figures);
+        judge(dialogues[d], rewards ? &plain[d] : nullptr, telling, rewards.get(),
+              answerer.tokenizer(), figures);
       }
     }
-  }
-
-  static int64_t turns_in(const std::vector<GattDialogue>& dialogues) {
-    int64_t turns = 0;
-    for (const GattDialogue& dialogue : dialogues) {
-      turns += static_cast<int64_t>(dialogue.said.turns.size());
-    }
-    return turns;
   }
 
   void judge(const GattDialogue& dialogue, const GattDialogue* plain, Telling telling,
@@ -167,7 +128,8 @@ class GattEvaluation {
       if (dialogue.kept[i].completion == plain.kept[i].completion) continue;
       InstructedDialogue asked = dialogue.said;
       asked.turns = {dialogue.said.turns[i]};
-      const InstructionUse use{.turns = InstructedTurns::first, .placement = config_.placement()};
+      const InstructionUse use{.turns = InstructedTurns::first,
+                               .placement = options_.sampling.placement()};
       for (const GattDialogue* of : {&dialogue, &plain}) {
         asked.turns[0].answer_ids = of->kept[i].ids;
         const auto sequence =
@@ -192,8 +154,7 @@ class GattEvaluation {
   const std::set<std::string> held_out_;
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<Communicator> communicator_;
-  GattConfig config_;
-  std::vector<GattDialogue> dialogues_;
+  const std::vector<GattDialogue> dialogues_;
   std::vector<NamedConsistency> models_;
 };
 

@@ -4,20 +4,15 @@
 #include <string>
 #include <vector>
 
-#include "trainers/gatt/gatt_config.h"
-#include "trainers/pretrained_model.h"
+#include "trainers/gatt/dialogue_answerer.h"
 
 namespace cria {
 
-struct GattEvaluationOptions {
-  std::vector<std::string> models;  // NAME=DIR, or DIR
-  InferenceOptions inference;
-  std::string data;  // {"messages", "instruction", "short"?, "instruction_kind"?, …}
+struct GattEvaluationOptions : DialogueOptions {
   std::string reward_model;
   std::vector<std::string> held_out;  // kinds never trained on
   std::string output;                 // JSON
   std::string plot;                   // SVG
-  GattConfig sampling;                // of it the keys of sampling, placement and turns
 };
 
 // Dialogues go turn by turn with the model's own answers. A part of an instruction of a kind that

@@ -63,22 +63,33 @@ std::optional<GhostSequence> behind_the_others(Example last, const InstructedDia
                                                const Tokenizer& tokenizer, int64_t room,
                                                const std::string& where) {
   std::vector<Example> turns;
+  std::vector<size_t> answers;  // in each turn, the first token of its answer
   std::vector<int64_t> lengths;
+  const auto add = [&](Example part) {
+    size_t answer = part.ids.size();
+    while (answer > 0 && part.labels[answer - 1] != kNoLabel) --answer;
+    answers.push_back(answer);
+    turns.push_back(std::move(part));
+  };
   for (size_t t = 0; t < turn; ++t) {
-    turns.push_back(whole_turn(dialogue, t, use, tokenizer, where));
+    add(whole_turn(dialogue, t, use, tokenizer, where));
     std::vector<int32_t>& ids = turns.back().ids;
     if (ids.back() != tokenizer.eos_id()) ids.push_back(tokenizer.eos_id());
     turns.back().labels.assign(turns.back().ids.size(), kNoLabel);
   }
-  turns.push_back(std::move(last));
+  add(std::move(last));
   for (const Example& part : turns) lengths.push_back(static_cast<int64_t>(part.ids.size()));
   const std::optional<size_t> kept = first_kept_turn(lengths, room);
   if (!kept) return std::nullopt;
-  GhostSequence sequence{.example = std::move(turns[0]), .dropped = *kept - 1};
+  GhostSequence sequence{.example = {}, .dropped = *kept - 1, .answers = {}};
   Example& whole = sequence.example;
-  for (size_t t = *kept; t <= turn; ++t) {
+  for (size_t t = 0; t <= turn; t = t == 0 ? *kept : t + 1) {
+    const size_t begin = whole.ids.size() + answers[t];
     whole.ids.insert(whole.ids.end(), turns[t].ids.begin(), turns[t].ids.end());
     whole.labels.insert(whole.labels.end(), turns[t].labels.begin(), turns[t].labels.end());
+    if (begin < whole.ids.size()) {
+      sequence.answers.push_back({.turn = t, .begin = begin, .end = whole.ids.size()});
+    }
   }
   return sequence;
 }

@@ -3,8 +3,9 @@
 #include <array>
 #include <cmath>
 
-#include "cria/core/child_process.h"
 #include "cria/core/error.h"
+
+#include "gnuplot.h"
 
 namespace cria {
 
@@ -13,19 +14,6 @@ namespace {
 // Okabe and Ito's colours, which people of all kinds of sight tell apart.
 constexpr std::array<const char*, 7> kPalette = {"#0072b2", "#d55e00", "#009e73", "#cc79a7",
                                                  "#e69f00", "#56b4e9", "#000000"};
-constexpr const char* kInk = "#333333";  // of all that is no curve
-
-// In single quotes gnuplot takes everything as it is; a quote is written twice.
-std::string quoted(const std::string& text) {
-  std::string out = "'";
-  for (const char c : text) {
-    if (c == '\'')
-      out += "''";
-    else
-      out += c == '\n' ? ' ' : c;
-  }
-  return out + "'";
-}
 
 std::string script_for(const Plot& plot) {
   std::string script;
@@ -36,10 +24,8 @@ std::string script_for(const Plot& plot) {
     }
     script += "END\n";
   }
-  // Without colours of their own some parts are black and others the page's current colour.
+  script += svg_terminal(800, 500);
   script += fmt::format(
-      "set terminal svg size 800,500 noenhanced font 'sans-serif,14' background rgb '#ffffff'\n"
-      "set encoding utf8\n"
       "set border 3 linecolor rgb '{0}'\n"
       "set tics nomirror textcolor rgb '{0}'\n"
       "set grid linecolor rgb '#dddddd' linetype 1\n"
@@ -47,7 +33,7 @@ std::string script_for(const Plot& plot) {
       "set title {1} textcolor rgb '{0}'\n"
       "set xlabel {2} textcolor rgb '{0}'\n"
       "set ylabel {3} textcolor rgb '{0}'\n",
-      kInk, quoted(plot.title), quoted(plot.x_title), quoted(plot.y_title));
+      kInk, gnuplot_quoted(plot.title), gnuplot_quoted(plot.x_title), gnuplot_quoted(plot.y_title));
   if (plot.logarithmic_x) script += "set logscale x 2\n";
   script += "plot ";
   for (size_t i = 0; i < plot.series.size(); ++i) {
@@ -56,7 +42,8 @@ std::string script_for(const Plot& plot) {
         "{}$series{} using 1:2 with linespoints linewidth 2 pointsize 0.4 "
         "pointtype 7 dashtype {} linecolor rgb '{}' title {}",
         i > 0 ? ", " : "", i, series.dashed ? 2 : 1,
-        kPalette[static_cast<size_t>(series.colour) % kPalette.size()], quoted(series.label));
+        kPalette[static_cast<size_t>(series.colour) % kPalette.size()],
+        gnuplot_quoted(series.label));
   }
   return script + "\n";
 }
@@ -69,17 +56,7 @@ std::string render_svg(const Plot& plot) {
     for (const auto& [x, y] : series.points) has_points |= std::isfinite(x) && std::isfinite(y);
   }
   if (!has_points) throw failure("plot", fmt::format("'{}' has no points", plot.title));
-  // -d: no start-up files, so that the plot is the same for everyone.
-  const ChildResult drawn = run_child(
-      {"gnuplot", "-d"}, {.input = script_for(plot), .remedy = "apt-get install gnuplot-nox"});
-  if (drawn.exit_code != 0 || drawn.output.find("</svg>") == std::string::npos) {
-    std::string said = drawn.errors;
-    for (char& c : said) {
-      if (c == '\n') c = ' ';
-    }
-    throw failure("gnuplot", fmt::format("exit code {}: {}", drawn.exit_code, said));
-  }
-  return drawn.output;
+  return run_gnuplot(script_for(plot));
 }
 
 }  // namespace cria

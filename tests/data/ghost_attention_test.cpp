@@ -135,6 +135,32 @@ TEST(GhostAttention, EveryTurnCanBeTheLast) {
             tokens_of({"[INST] hello [/INST]"}, false));
 }
 
+TEST(GhostAttention, KnowsWhereTheAnswersStand) {
+  InstructedDialogue dialogue = dialogue_of(kThreeTurns);
+  const Tokenizer& tokenizer = small_tokenizer();
+  dialogue.turns[1].answer_ids = {tokenizer.encode("a dog").front()};  // cut short: an eos follows
+  using Texts = std::vector<std::pair<size_t, std::string>>;
+  const auto texts = [&](const GhostSequence& sequence) {
+    Texts found;
+    for (const AnswerSpan& answer : sequence.answers) {
+      const auto ids =
+          std::span(sequence.example.ids).subspan(answer.begin, answer.end - answer.begin);
+      EXPECT_EQ(ids.back(), tokenizer.eos_id());
+      found.emplace_back(answer.turn, tokenizer.decode(ids));
+    }
+    return found;
+  };
+  const std::string cut = tokenizer.decode(dialogue.turns[1].answer_ids);
+  const GhostSequence whole = *ghost_example(dialogue, 2, kTraining, tokenizer);
+  EXPECT_EQ(texts(whole), (Texts{{0, "good day "}, {1, cut}, {2, "black "}}));
+  EXPECT_EQ(texts(*ghost_prompt(dialogue, 2, kTraining, tokenizer)),
+            (Texts{{0, "good day "}, {1, cut}}));
+  // Without room for all, those of the turns that stayed.
+  const auto room = static_cast<int64_t>(whole.example.ids.size()) - 1;
+  EXPECT_EQ(texts(*ghost_example(dialogue, 2, kTraining, tokenizer, room)),
+            (Texts{{0, "good day "}, {2, "black "}}));
+}
+
 TEST(GhostAttention, AnotherEarlierAnswerChangesNoWeightOfAnything) {
   InstructedDialogue dialogue = dialogue_of(kThreeTurns);
   const Example before = example(dialogue, kTraining);

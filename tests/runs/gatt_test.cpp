@@ -342,6 +342,71 @@ TEST_F(CommandGatt, EvalComparesModelsByTurnKindAndForm) {
   EXPECT_NE(read_bytes(path("eval.svg")).find("</svg>"), std::string::npos);
 }
 
+// The weights are those of tokens on what stands before them, and the same model gives the same.
+TEST_F(CommandGatt, AttentionShowsWhatModelsLookAt) {
+  std::string line = dialogue(3);
+  line.insert(line.size() - 1, R"(, "instruction": "Be a pirate.")");
+  write_lines(path("test.jsonl"), {dialogue(1), line});
+  std::vector<std::string> words = {"gatt",
+                                    "attention",
+                                    "--model",
+                                    "before=" + model_,
+                                    "--model",
+                                    "after=" + path("other"),
+                                    "--model",
+                                    "again=" + model_,
+                                    "--data",
+                                    path("test.jsonl"),
+                                    "--max-new-tokens",
+                                    "8",
+                                    "--bin",
+                                    "1",
+                                    "--output",
+                                    path("attention.json"),
+                                    "--plot",
+                                    path("attention.svg")};
+  run_cria_well({"init", "--config", path("shape.yaml"), "--tokenizer", tokenizer_, "--output",
+                 path("other"), "--seed", "5"});
+  expect_refused(words, "instruction", path("attention.json"));
+  write_lines(path("test.jsonl"), {line, line});
+  words.insert(words.end(), {"--dialogue", "3"});
+  expect_refused(words, "has 2 dialogues", path("attention.json"));
+  words.back() = "2";
+  const ProcessResult result = run_cria(words);
+  ASSERT_EQ(result.exit_code, 0) << result.errors;
+  EXPECT_NE(result.output.find("before"), std::string::npos) << result.output;
+
+  const json attention = json::parse(read_bytes(path("attention.json")));
+  ASSERT_EQ(attention["models"].size(), 3u);
+  for (const json& model : attention["models"]) {
+    const size_t tokens = model["tokens"].size();
+    EXPECT_EQ(model["columns"].size(), tokens);
+    ASSERT_EQ(model["answers"].size(), 3u);
+    EXPECT_EQ(model["answers"][2]["end"], tokens);
+    ASSERT_EQ(model["attention"].size(), model["rows"].size());
+    for (size_t r = 0; r < model["rows"].size(); ++r) {
+      const size_t token = model["rows"][r]["begin"];
+      const std::vector<float> row = model["attention"][r];
+      double sum = 0;
+      for (size_t c = 0; c < tokens; ++c) {
+        sum += row[c];
+        // Each head's weights sum to 1, and none is on the token itself or behind it.
+        EXPECT_EQ(row[c] > 0, c < token);
+        EXPECT_LE(row[c], 1.0f);
+      }
+      EXPECT_GE(sum, 1 - 1e-5);
+    }
+  }
+  json before = attention["models"][0], again = attention["models"][2];
+  EXPECT_NE(before["attention"], attention["models"][1]["attention"]);
+  EXPECT_EQ(before["attention"], again["attention"]);
+
+  const std::string svg = read_bytes(path("attention.svg"));
+  for (const char* text : {"before", "after", "again", "instruction", "token of the dialogue"}) {
+    EXPECT_NE(svg.find(text), std::string::npos) << text;
+  }
+}
+
 }  // namespace
 
 }  // namespace cria::testing

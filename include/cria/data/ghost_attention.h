@@ -58,9 +58,16 @@ struct InstructionUse {
 
 inline constexpr int64_t kNoBound = std::numeric_limits<int64_t>::max();
 
+// Where an answer stands in a sequence, its eos included.
+struct AnswerSpan {
+  size_t turn = 0;
+  size_t begin = 0, end = 0;  // tokens
+};
+
 struct GhostSequence {
   Example example;
-  size_t dropped = 0;  // turns that had to go
+  size_t dropped = 0;               // turns that had to go
+  std::vector<AnswerSpan> answers;  // of the turns that stayed
 };
 
 // Ready for the answer of `turn`, in at most `room` tokens; no token has a label. Nothing when even
