@@ -64,6 +64,49 @@ std::string data_of(const Plot& plot, size_t s) {
   return data;
 }
 
+// 1, 2 or 5 times a power of ten, so that no more than `most` marks stand on an axis.
+double mark_distance(double low, double high, int most) {
+  double distance = std::pow(10, std::floor(std::log10((high - low) / most)));
+  for (const double factor : {2.0, 2.5, 2.0}) {
+    if ((high - low) / distance <= most) break;
+    distance *= factor;
+  }
+  return distance;
+}
+
+// gnuplot's own marks are so many that their numbers run into each other on a small plot.
+std::string marks_of(const Plot& plot) {
+  constexpr int kMostMarks = 6;
+  double low[2] = {INFINITY, INFINITY}, high[2] = {-INFINITY, -INFINITY};
+  const auto take = [&](int axis, double value) {
+    low[axis] = std::min(low[axis], value);
+    high[axis] = std::max(high[axis], value);
+  };
+  for (const PlotSeries& series : plot.series) {
+    for (size_t i = 0; i < series.points.size(); ++i) {
+      if (!is_finite(series.points[i])) continue;
+      take(0, series.points[i].first);
+      take(1, series.points[i].second);
+      if (series.intervals.empty()) continue;
+      const int axis = plot.row_names.empty() ? 1 : 0;
+      take(axis, series.intervals[i].first);
+      take(axis, series.intervals[i].second);
+    }
+  }
+  if (!plot.x_range.empty()) {
+    low[0] = plot.x_range[0].first;
+    high[0] = plot.x_range[0].second;
+  }
+  std::string script;
+  if (!plot.logarithmic_x && low[0] < high[0]) {
+    script += fmt::format("set xtics {}\n", mark_distance(low[0], high[0], kMostMarks));
+  }
+  if (!plot.logarithmic_y && plot.row_names.empty() && low[1] < high[1]) {
+    script += fmt::format("set ytics {}\n", mark_distance(low[1], high[1], kMostMarks));
+  }
+  return script;
+}
+
 std::string axes_of(const Plot& plot) {
   std::string script;
   if (plot.logarithmic_x) script += "set logscale x 2\n";
@@ -73,7 +116,8 @@ std::string axes_of(const Plot& plot) {
   }
   for (const double x : plot.x_marks) {
     script += fmt::format(
-        "set arrow from first {0}, graph 0 to first {0}, graph 1 nohead dashtype 2 linecolor rgb "
+        "set arrow from first {0}, graph 0 to first {0}, graph 1 nohead linetype 1 linewidth 1 "
+        "dashtype 2 linecolor rgb "
         "'{1}' back\n",
         x, kInk);
   }
@@ -129,7 +173,7 @@ std::string script_for(const Plot& plot, const Canvas& canvas) {
       "set terminal svg size {4},{5} noenhanced font 'sans-serif,{6}' background rgb '#ffffff'\n"
       "set encoding utf8\n"
       "set border 3 linecolor rgb '{0}'\n"
-      "set tics nomirror textcolor rgb '{0}'\n"
+      "set tics nomirror out scale 0.5 textcolor rgb '{0}'\n"
       "set grid linecolor rgb '{1}' linetype 1\n"
       "set xlabel {2} textcolor rgb '{0}'\n"
       "set ylabel {3} textcolor rgb '{0}'\n",
@@ -140,7 +184,7 @@ std::string script_for(const Plot& plot, const Canvas& canvas) {
         "set key outside right textcolor rgb '{0}'\nset title {1} textcolor rgb '{0}'\n", kInk,
         quoted(plot.title));
   } else {
-    script += "unset key\n";
+    script += "unset key\nset tmargin 0.6\nset rmargin 2.5\n" + marks_of(plot);
   }
   return script + axes_of(plot) + "plot " + curves_of(plot);
 }

@@ -18,7 +18,7 @@ size_t width_of(const std::string& text) {
 }
 
 bool is_left(const Table& table, size_t column) {
-  return column == 0 || (table.last_is_text && column + 1 == table.header.size());
+  return column < table.names || (table.last_is_text && column + 1 == table.header.size());
 }
 
 bool has_point(const PlotSeries& series) {
@@ -29,7 +29,7 @@ bool has_point(const PlotSeries& series) {
 
 // A line as the curve has it, and its label.
 std::string legend_of(const Plot& plot) {
-  if (plot.series.size() < 2) return {};
+  if (std::count_if(plot.series.begin(), plot.series.end(), has_point) < 2) return {};
   std::string items;
   for (const PlotSeries& series : plot.series) {
     if (!has_point(series)) continue;
@@ -116,8 +116,8 @@ void Section::table(const Table& table, const std::string& caption) {
     }
     return html + "</tr>\n";
   };
+  if (!caption.empty()) content_ += "<p class=\"caption\">" + escaped_html(caption) + "</p>\n";
   content_ += "<div class=\"table\" tabindex=\"0\"><table>\n";
-  if (!caption.empty()) content_ += "<caption>" + escaped_html(caption) + "</caption>\n";
   content_ += "<thead>" + cells(table.header, true) + "</thead>\n<tbody>";
   for (const auto& row : table.rows) content_ += cells(row, false);
   content_ += "</tbody></table></div>\n";

@@ -17,8 +17,8 @@ std::string whole_number(double value);  // 1945600 -> "1,945,600"
 
 struct Table {
   std::vector<std::string> header;
-  std::vector<std::vector<std::string>>
-      rows;                   // the first column names them, the others are set right
+  std::vector<std::vector<std::string>> rows;
+  size_t names = 1;           // columns that name a row; figures stand to the right of them
   bool last_is_text = false;  // the last column is text too
 
   bool empty() const { return rows.empty(); }

@@ -23,8 +23,8 @@ std::string title_of_page(const ReportOptions& options) {
   return title;
 }
 
-std::string counted(size_t count, const std::string& what) {
-  return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s");
+std::string counted(size_t count, const std::string& one, const std::string& many) {
+  return fmt::format("{} {}", count, count == 1 ? one : many);
 }
 
 void print_tables(const RunFiles& files) {
@@ -58,10 +58,10 @@ void report(const ReportOptions& options) {
                                            picture_section(files),
                                            dialogue_section(files),
                                            config_section(files)};
-    const std::string subtitle =
-        fmt::format("{}, {} and {}, by cria report.", counted(files.runs.size(), "run"),
-                    counted(files.figures.size() + files.pictures.size(), "evaluation"),
-                    counted(files.answers.size(), "file of answers"));
+    const std::string subtitle = fmt::format(
+        "{}, {} and {}, by cria report.", counted(files.runs.size(), "run", "runs"),
+        counted(files.figures.size() + files.pictures.size(), "evaluation", "evaluations"),
+        counted(files.answers.size(), "file of answers", "files of answers"));
     write_file_atomically(options.output, page_html(title_of_page(options), subtitle, sections));
   }
   print_tables(files);

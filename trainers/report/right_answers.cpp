@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "cria/demo_world/question.h"
+
 #include "trainers/report/sections.h"
 #include "trainers/report/stages.h"
 
@@ -21,6 +23,12 @@ std::vector<std::string> kinds_of(const StageSet& set) {
       }
     }
   }
+  // As the demo world names them, the others after.
+  const auto place = [](const std::string& kind) {
+    return std::find(demo::kKindNames.begin(), demo::kKindNames.end(), kind);
+  };
+  std::stable_sort(kinds.begin(), kinds.end(),
+                   [&](const std::string& a, const std::string& b) { return place(a) < place(b); });
   kinds.push_back("all");
   return kinds;
 }

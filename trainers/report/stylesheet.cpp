@@ -45,10 +45,10 @@ figcaption { margin-top: 0.4rem; max-width: 60ch; color: var(--muted); font-size
 .legend { margin: 0 0 0.35rem; padding: 0; display: flex; flex-wrap: wrap; gap: 0.1rem 1rem; list-style: none; font-size: 0.85rem; line-height: 1.5; }
 .legend li { display: inline-flex; align-items: center; gap: 0.4rem; overflow-wrap: anywhere; }
 .key { flex: none; width: 1.5rem; height: 0.625rem; fill: none; }
-.table { margin: 1.25rem 0; overflow-x: auto; -webkit-overflow-scrolling: touch; }
+.caption { margin: 1.5rem 0 0; color: var(--muted); font-size: 0.875rem; }
+.table { margin: 0.35rem 0 1.25rem; overflow-x: auto; -webkit-overflow-scrolling: touch; }
 .table:focus-visible { outline: 2px solid var(--link); outline-offset: 2px; }
 table { border-collapse: collapse; font-size: 0.9rem; line-height: 1.4; font-variant-numeric: tabular-nums lining-nums; }
-caption { padding-bottom: 0.4rem; color: var(--muted); text-align: left; font-size: 0.875rem; }
 th, td { padding: 0.4rem 1.25rem 0.4rem 0; border-bottom: 1px solid var(--line); text-align: left; vertical-align: baseline; }
 th:last-child, td:last-child { padding-right: 0; }
 thead th { color: var(--muted); font-weight: 500; white-space: nowrap; border-bottom-color: var(--muted); }

@@ -46,7 +46,7 @@ std::string about_rejection(const RunFiles& files, const Run& run) {
       const auto maximum = entry.at("expected_maximum").back().get<double>();
       if (maximum <= best) continue;
       best = maximum;
-      text = fmt::format("reward of one {}, best of {} {} (T = {})",
+      text = fmt::format("reward of one answer {}, best of {}: {} (T = {})",
                          number(entry.at("mean_reward").get<double>()),
                          figures.at("num_samples").get<int64_t>(), number(maximum),
                          number(entry.at("temperature").get<double>()));
@@ -110,6 +110,7 @@ Table run_table(const RunFiles& files) {
   Table table{.header = {"run", "trainer", "steps", "tokens", "loss", "held-out loss", "perplexity",
                          "what it came to"},
               .rows = {},
+              .names = 2,
               .last_is_text = true};
   for (const Run& run : files.runs) {
     if (run.metrics.empty() && run.kind != RunKind::rlhf) continue;
@@ -120,7 +121,7 @@ Table run_table(const RunFiles& files) {
                           number(run.last("eval_perplexity")), what_it_is_about(files, run)});
   }
   // Columns that no run fills are left out.
-  for (size_t c = table.header.size(); c-- > 1;) {
+  for (size_t c = table.header.size(); c-- > table.names;) {
     const auto is_empty = [&](const auto& row) { return row[c].empty() || row[c] == "-"; };
     if (!std::all_of(table.rows.begin(), table.rows.end(), is_empty)) continue;
     table.header.erase(table.header.begin() + static_cast<std::ptrdiff_t>(c));

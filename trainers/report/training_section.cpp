@@ -57,12 +57,20 @@ Plot loss_plot(const std::string& title, const std::vector<const Run*>& runs) {
   return plot;
 }
 
+// The span of a run from a random start is read on a logarithmic axis alone.
+bool spans_decades(const Plot& plot) {
+  double low = INFINITY, high = 0;
+  for (const PlotSeries& series : plot.series) {
+    for (const auto& [x, y] : series.points) {
+      low = std::min(low, y);
+      high = std::max(high, y);
+    }
+  }
+  return high > 20 * low;
+}
+
 Plot perplexity_plot(const std::string& title, const std::vector<const Run*>& runs) {
-  Plot plot{.title = title,
-            .x_title = "step",
-            .y_title = "perplexity (logarithmic)",
-            .series = {},
-            .logarithmic_y = true};
+  Plot plot{.title = title, .x_title = "step", .y_title = "perplexity", .series = {}};
   int colour = 0;
   for (const Run* run : runs) {
     PlotSeries series{.label = run->place.label, .points = run->curve("loss"), .colour = colour};
@@ -71,6 +79,7 @@ Plot perplexity_plot(const std::string& title, const std::vector<const Run*>& ru
     plot.series.push_back(
         held_out_series(run->place.label, run->curve("eval_perplexity"), colour++));
   }
+  plot.logarithmic_y = spans_decades(plot);
   return plot;
 }
 
