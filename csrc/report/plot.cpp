@@ -98,6 +98,7 @@ std::string marks_of(const Plot& plot) {
     high[0] = plot.x_range[0].second;
   }
   std::string script;
+  if (plot.logarithmic_x && high[0] >= 1e4) script += "set format x '%.0s%c'\n";  // 262k, 1M
   if (!plot.logarithmic_x && low[0] < high[0]) {
     script += fmt::format("set xtics {}\n", mark_distance(low[0], high[0], kMostMarks));
   }
@@ -156,7 +157,7 @@ std::string curves_of(const Plot& plot) {
                           style, colour, quoted(series.label));
     if (series.point_names.empty()) continue;
     script += fmt::format(
-        ", $series{} using 1:2:5 with labels offset 0.8,0.6 left textcolor rgb "
+        ", $series{} using 1:2:5 with labels offset 0.8,-0.6 left textcolor rgb "
         "'{}' notitle",
         i, kInk);
   }

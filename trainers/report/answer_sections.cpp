@@ -51,7 +51,8 @@ Plot distribution_plot(const FigureFile& file, const std::string& score,
 
 Table distribution_table(const ordered_json& figures) {
   Table table{.header = {"stage", "part", "answers", "mean", "st. dev.", "5%", "median", "95%"},
-              .rows = {}};
+              .rows = {},
+              .names = 2};
   for (const ordered_json& distribution : figures.at("distributions")) {
     const ordered_json& quantiles = distribution.at("quantiles");
     table.rows.push_back(
@@ -228,9 +229,11 @@ Section red_team_section(const RunFiles& files) {
 
 Section likelihood_section(const RunFiles& files) {
   Section section("likelihood", "Perplexity and multiple choice");
-  Table texts{.header = {"evaluation", "data", "tokens", "loss", "perplexity"}, .rows = {}};
+  Table texts{
+      .header = {"evaluation", "data", "tokens", "loss", "perplexity"}, .rows = {}, .names = 2};
   Table questions{.header = {"evaluation", "data", "questions", "accuracy", "by length", "chance"},
-                  .rows = {}};
+                  .rows = {},
+                  .names = 2};
   for (const FigureFile* file : files.of(FigureKind::likelihood)) {
     read_figures(*file, [&](const ordered_json& list) {
       for (const ordered_json& of : list) {

@@ -68,7 +68,7 @@ Plot by_kind(const std::string& title, const ordered_json& figures) {
 }
 
 Table by_range(const ordered_json& figures) {
-  Table table{.header = {"model", "told", "kinds"}, .rows = {}};
+  Table table{.header = {"model", "told", "kinds"}, .rows = {}, .names = 3};
   for (const ordered_json& model : figures.at("models")) {
     for (const auto& [telling, of] : model.at("consistency").items()) {
       for (const char* kinds : {"trained", "held_out"}) {

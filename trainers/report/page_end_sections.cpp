@@ -67,15 +67,6 @@ std::vector<std::string> prompts_to_show(const std::vector<StageText>& stages) {
   return spread(differing.size() >= kPromptsShown ? differing : common, kPromptsShown);
 }
 
-std::string environment_text(const nlohmann::ordered_json& environment) {
-  std::string text;
-  for (const auto& [key, value] : environment.items()) {
-    text += fmt::format("{:<12} {}\n", key,
-                        value.is_string() ? value.get<std::string>() : value.dump());
-  }
-  return text;
-}
-
 }  // namespace
 
 Section picture_section(const RunFiles& files) {
@@ -112,10 +103,24 @@ Section config_section(const RunFiles& files) {
   for (const Run& run : files.runs) {
     if (!run.config.empty()) section.details(run.place.name + ": config.yaml", run.config);
   }
-  std::string last;
+  // One table for all runs that were made alike.
+  std::vector<std::pair<nlohmann::ordered_json, std::string>> environments;
   for (const Run& run : files.runs) {
-    if (run.environment.is_null()) continue;
-    section.details(run.place.name + ": environment", environment_text(run.environment));
+    if (!run.environment.is_object()) continue;
+    auto same = std::find_if(environments.begin(), environments.end(),
+                             [&](const auto& other) { return other.first == run.environment; });
+    if (same == environments.end()) {
+      environments.emplace_back(run.environment, run.place.name);
+    } else {
+      same->second += ", " + run.place.name;
+    }
+  }
+  for (const auto& [environment, runs] : environments) {
+    Table table{.header = {"made with", ""}, .rows = {}, .last_is_text = true};
+    for (const auto& [key, value] : environment.items()) {
+      table.rows.push_back({key, value.is_string() ? value.get<std::string>() : value.dump()});
+    }
+    section.table(table, runs);
   }
   return section;
 }

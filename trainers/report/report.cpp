@@ -23,8 +23,18 @@ std::string title_of_page(const ReportOptions& options) {
   return title;
 }
 
-std::string counted(size_t count, const std::string& one, const std::string& many) {
-  return fmt::format("{} {}", count, count == 1 ? one : many);
+// "6 runs, 9 evaluations": what there is of each.
+std::string contents_of(const RunFiles& files) {
+  std::string text;
+  const auto add = [&](size_t count, const char* one, const char* many) {
+    if (count == 0) return;
+    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", count, count == 1 ? one : many);
+  };
+  add(files.runs.size(), "run", "runs");
+  add(files.figures.size(), "evaluation", "evaluations");
+  add(files.pictures.size(), "picture", "pictures");
+  add(files.answers.size(), "file of answers", "files of answers");
+  return text + ", shown by cria report.";
 }
 
 void print_tables(const RunFiles& files) {
@@ -58,11 +68,8 @@ void report(const ReportOptions& options) {
                                            picture_section(files),
                                            dialogue_section(files),
                                            config_section(files)};
-    const std::string subtitle = fmt::format(
-        "{}, {} and {}, by cria report.", counted(files.runs.size(), "run", "runs"),
-        counted(files.figures.size() + files.pictures.size(), "evaluation", "evaluations"),
-        counted(files.answers.size(), "file of answers", "files of answers"));
-    write_file_atomically(options.output, page_html(title_of_page(options), subtitle, sections));
+    write_file_atomically(options.output,
+                          page_html(title_of_page(options), contents_of(files), sections));
   }
   print_tables(files);
   if (!options.output.empty()) fmt::print("\nreport: {}\n", options.output);

@@ -102,8 +102,10 @@ std::vector<json> read_metrics(const std::string& path) {
 // Pretraining alone fills every row of every step (data/pretraining_data): its config has the keys
 // of fine-tuning, its tokens are the rows' lengths exactly.
 bool fills_every_row(const YAML::Node& config, const std::vector<json>& metrics) {
-  const auto rows = config["training"]["train_batch_size"].as<double>(0);
-  const auto length = config["data"]["max_length"].as<double>(0);
+  const YAML::Node training = config["training"], data = config["data"];
+  if (!training || !training.IsMap() || !data || !data.IsMap()) return false;
+  const auto rows = training["train_batch_size"].as<double>(0);
+  const auto length = data["max_length"].as<double>(0);
   bool any = false;
   for (const json& line : metrics) {
     if (!line.contains("num_tokens") || !line["num_tokens"].is_number()) continue;
@@ -185,11 +187,22 @@ class Finder {
     return place;
   }
 
+  // The last part of a path, or where another path ends alike the whole of it.
+  std::string name_of(const fs::path& root) const {
+    const auto last = [](const fs::path& path) {
+      fs::path whole = fs::absolute(path).lexically_normal();
+      if (!whole.has_filename()) whole = whole.parent_path();
+      return whole.filename().string();
+    };
+    const auto ends_alike = std::count_if(
+        paths_.begin(), paths_.end(), [&](const auto& path) { return last(path) == last(root); });
+    return ends_alike > 1 ? root.string() : last(root);
+  }
+
   std::string name_below_root(const fs::path& path) const {
     const std::string relative = path.lexically_relative(root_).string();
-    const std::string own = fs::absolute(root_).filename().string();
-    if (relative == ".") return own;
-    return paths_.size() > 1 ? own + "/" + relative : relative;
+    if (relative == ".") return name_of(root_);
+    return paths_.size() > 1 ? name_of(root_) + "/" + relative : relative;
   }
 
   static bool is_model_or_state(const fs::path& path) {
@@ -203,6 +216,7 @@ class Finder {
     const std::string name = name_below_root(directory);
     const bool has_metrics = fs::exists(directory / "metrics.jsonl");
     const bool has_ledger = fs::exists(directory / "ledger.json");
+    const std::optional<Container> outer = container;
     if (has_metrics || has_ledger) add_run(directory, place_of(name, container));
     if (has_ledger || fs::exists(directory / "scaling.json")) {
       const bool is_only_root = directory == root_ && paths_.size() == 1;
@@ -221,7 +235,7 @@ class Finder {
       const bool is_of_run = file == "evaluation.json" || file == "best_of_n.json" ||
                              file == "report.json" || file == "scaling.json";
       const std::string below = name_below_root(entry);
-      take_file(entry, place_of(is_of_run ? name : below.substr(0, below.rfind('.')), container),
+      take_file(entry, place_of(is_of_run ? name : below.substr(0, below.rfind('.')), outer),
                 /*given=*/false);
     }
   }

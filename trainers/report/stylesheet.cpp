@@ -54,7 +54,7 @@ th:last-child, td:last-child { padding-right: 0; }
 thead th { color: var(--muted); font-weight: 500; white-space: nowrap; border-bottom-color: var(--muted); }
 tbody th { font-weight: 560; white-space: nowrap; }
 .number { text-align: right; white-space: nowrap; }
-td:not(.number) { min-width: 15rem; }
+td:last-child:not(.number) { min-width: 15rem; }
 .dialogue { margin: 1.25rem 0 1.75rem; }
 .dialogue .prompt { margin: 0 0 0.5rem; font-weight: 560; white-space: pre-line; }
 .dialogue dl { margin: 0; display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 13rem), 1fr)); gap: 0.5rem; }
