@@ -73,6 +73,15 @@ std::vector<std::string> summary_row(const std::string& page, const std::string&
 
 std::string four_digits(const json& value) { return fmt::format("{:.4g}", value.get<double>()); }
 
+// For `make report-test`, which looks at the pages of these tests in a browser.
+void keep(const std::string& page) {
+  const char* directory = std::getenv("CRIA_REPORT_DIR");
+  if (directory == nullptr) return;
+  const auto* test = ::testing::UnitTest::GetInstance()->current_test_info();
+  fs::copy_file(page, fmt::format("{}/{}.html", directory, test->name()),
+                fs::copy_options::overwrite_existing);
+}
+
 class ReportCommand : public Commands {
  protected:
   std::string report(const std::vector<std::string>& runs) {
@@ -81,6 +90,7 @@ class ReportCommand : public Commands {
     const ProcessResult result = run_cria(words);
     EXPECT_EQ(result.exit_code, 0) << result.errors;
     printed_ = result.output;
+    keep(path("report.html"));
     return read_bytes(path("report.html"));
   }
   void expect_report_refused(const std::vector<std::string>& runs, const std::string& part) {
@@ -180,6 +190,7 @@ class ReportOfIterations : public CommandRlhf {};
 TEST_F(ReportOfIterations, HasTheRunsOfEachStageAsCurvesOfOneFigure) {
   run_cria_well(command());
   run_cria_well({"report", path("run"), "--output", path("report.html")});
+  keep(path("report.html"));
   const std::string page = read_bytes(path("report.html"));
   expect_self_contained(page);
   EXPECT_GE(plots(section(page, "iterations")), 3u);
@@ -242,6 +253,7 @@ TEST_F(ReportOfEvaluations, HasASectionForEachKind) {
   write_lines(path("texts.jsonl"), {R"({"text": "one two three"})"});
   evaluate("texts", {"perplexity", "--model", model_, "--data", path("texts.jsonl")});
   run_cria_well({"report", path("all"), "--output", path("report.html")});
+  keep(path("report.html"));
   const std::string page = read_bytes(path("report.html"));
   expect_self_contained(page);
   const std::pair<const char*, size_t> figures[] = {

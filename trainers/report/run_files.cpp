@@ -258,6 +258,8 @@ class Finder {
     const std::string extension = path.extension().string();
     if (extension == ".json" && fs::file_size(path) <= kLargestJson) {
       take_json(path, std::move(place), given);
+    } else if (extension == ".svg") {
+      take_picture(path, std::move(place));
     } else if (extension == ".jsonl" && path.filename() != "metrics.jsonl") {
       if (holds_answers(path)) files_.answers.push_back({std::move(place), path.string()});
     }
@@ -270,23 +272,51 @@ class Finder {
       files_.figures.push_back({std::move(place), path.string(), *kind, std::move(value)});
       return;
     }
-    fs::path svg = path;
-    svg.replace_extension(".svg");
-    if (fs::exists(svg)) {
-      const auto text = [&](const char* key) {
-        return has_keys(value, {key}) && value[key].is_string() ? value[key].get<std::string>()
-                                                                : std::string();
-      };
-      Picture picture{.place = std::move(place),
-                      .path = svg.string(),
-                      .title = text("title"),
-                      .caption = text("caption")};
-      if (picture.title.empty()) picture.title = picture.place.name;
-      files_.pictures.push_back(std::move(picture));
-    } else if (given) {
+    if (given) {
       throw input_error(path.string(), "holds no figures that a report knows",
                         "give what `cria eval --output` wrote");
     }
+  }
+
+  // A picture that the report does not draw itself, from the figures beside it.
+  void take_picture(const fs::path& path, Place place) {
+    const std::string name = path.filename().string();
+    const auto has = [&](const char* file) { return fs::exists(path.parent_path() / file); };
+    if (name == "rewards.svg" && has("report.json")) return;
+    if (name.starts_with("accuracy_by_") && has("scaling.json")) return;
+    fs::path figures = path;
+    figures.replace_extension(".json");
+    Picture picture{.place = std::move(place), .path = path.string(), .title = {}, .caption = {}};
+    picture.title = picture.place.name;
+    picture.caption = fmt::format("Drawn by {}.", picture.place.name);
+    if (fs::exists(figures)) {
+      const ordered_json value = read_json(figures.string());
+      if (kind_of(value)) return;
+      const auto take = [&](const char* key, std::string& text) {
+        if (has_keys(value, {key}) && value[key].is_string()) text = value[key].get<std::string>();
+      };
+      if (is_attention(value)) {
+        picture.caption =
+            "The largest weight over heads and layers that generated tokens (rows) give to the "
+            "tokens of the dialogue (columns). A model that holds on to an instruction still looks "
+            "at it many turns later.";
+      }
+      take("title", picture.title);
+      take("caption", picture.caption);
+    } else if (name == "before_after.svg") {
+      picture.caption =
+          "Context distillation: each prompt's answer without a pre-prompt and with one, by the "
+          "safety reward model. Those above the diagonal are learnt.";
+    } else if (has("study.json")) {
+      picture.caption = "A study: the same training on each of its variants of the data.";
+    }
+    files_.pictures.push_back(std::move(picture));
+  }
+
+  // Of `cria gatt attention`.
+  static bool is_attention(const ordered_json& value) {
+    return has_keys(value, {"models"}) && value["models"].is_array() && !value["models"].empty() &&
+           has_keys(value["models"][0], {"tokens", "attention"});
   }
 
   // Answers of `cria generate`, and no data to train on, which may have completions too.

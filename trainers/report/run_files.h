@@ -59,7 +59,7 @@ struct FigureFile {
   nlohmann::ordered_json json;
 };
 
-// An SVG beside a JSON file of the same name that is none of the above.
+// An SVG whose figures the report does not draw itself: attention, distillation, studies.
 struct Picture {
   Place place;
   std::string path;  // of the SVG
