@@ -1,6 +1,6 @@
 # cria: `make demo` and `make test` do everything on a fresh Debian 12 machine, set-up included.
 .DEFAULT_GOAL := help
-.PHONY: help setup build test mutate demo bench gpu gpu-bundle gpu-rehearsal golden format lint sanitize fuzz clean
+.PHONY: help setup build test report-test mutate demo bench gpu gpu-bundle gpu-rehearsal golden format lint sanitize fuzz clean
 
 BUILD ?= build
 CMAKE_ARGS ?=
@@ -12,6 +12,7 @@ TEST_JOBS ?= 1
 PACKAGES := g++ cmake ninja-build ccache mold pkg-config \
   libdnnl-dev libsentencepiece-dev nlohmann-json3-dev libyaml-cpp-dev libcli11-dev libspdlog-dev libfmt-dev libopenmpi-dev openmpi-bin \
   libedit-dev zlib1g-dev libssl-dev libprotobuf-dev protobuf-compiler libboost-dev libboost-context-dev libgtest-dev libbenchmark-dev gnuplot-nox
+REPORT_PACKAGES := chromium fonts-dejavu-core python3-venv
 LINT_PACKAGES := clang-format clang-tidy libomp-dev
 FUZZ_PACKAGES := clang libclang-rt-14-dev
 
@@ -41,6 +42,16 @@ test: setup ## build and run all tests
 	@cmake -S . -B $(BUILD) -G Ninja -DCRIA_TESTS=ON $(CMAKE_ARGS) >/dev/null
 	@cmake --build $(BUILD) -j $(JOBS)
 	@ctest --test-dir $(BUILD) --output-on-failure -j $(TEST_JOBS)
+
+report-test: setup ## pages of `cria report` in headless Chromium, screenshots in build/report (PAGE=FILE for one more)
+	$(call install,$(REPORT_PACKAGES))
+	@cmake -S . -B $(BUILD) -G Ninja -DCRIA_TESTS=ON $(CMAKE_ARGS) >/dev/null
+	@cmake --build $(BUILD) -j $(JOBS) --target cria test_runs
+	@python3 -m venv $(BUILD)/venv-report && $(BUILD)/venv-report/bin/pip install -q -r tests/report_page/requirements.txt
+	@rm -rf $(BUILD)/report && mkdir -p $(BUILD)/report
+	@CRIA_REPORT_DIR=$(abspath $(BUILD)/report) $(BUILD)/test_runs --gtest_filter='Report*' --gtest_brief=1
+	@for page in $(BUILD)/report/*.html $(PAGE); do \
+	  $(BUILD)/venv-report/bin/python tests/report_page/check_page.py $$page $(BUILD)/report/$$(basename $$page .html) || exit 1; done
 
 mutate: setup ## seeded bugs in the CUDA kernels, each of which the tests must see (ONLY=OP for one op's)
 	@cmake -S . -B $(BUILD) -G Ninja -DCRIA_TESTS=ON $(CMAKE_ARGS) >/dev/null

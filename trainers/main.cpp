@@ -57,6 +57,7 @@ int main(int argc, char** argv) {
   add_chat_command(app);
   add_score_command(app);
   add_eval_command(app);
+  add_report_command(app);
   add_inspect_command(app);
   add_demo_data_command(app);
   add_demo_check_command(app);

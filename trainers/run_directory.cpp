@@ -7,6 +7,7 @@
 #include "cria/io/atomic_directory.h"
 #include "cria/io/hugging_face.h"
 
+#include "trainers/environment.h"
 #include "trainers/run_settings.h"
 #include "trainers/signals.h"
 
@@ -59,6 +60,8 @@ void RunDirectory::start(int64_t step, int64_t last_step) {
   std::filesystem::create_directories(path_);
   lock_ = std::make_unique<DirectoryLock>("training.output_dir", path_);
   write_file_atomically(path_ + "/config.yaml", resolved_config_);
+  write_file_atomically(path_ + "/environment.json",
+                        environment(backend_, communicator_).dump(2) + "\n");
   metrics_ = std::make_unique<MetricsFile>(path_ + "/metrics.jsonl", step);
   if (config_.logging.tensorboard) {
     events_ = std::make_unique<EventFile>(path_ + "/tensorboard", step);

@@ -16,11 +16,11 @@ std::string gnuplot_quoted(std::string_view text) {
   return out + "'";
 }
 
-std::string svg_terminal(int width, int height) {
+std::string svg_terminal(int width, int height, int font_size) {
   return fmt::format(
-      "set terminal svg size {},{} noenhanced font 'sans-serif,14' background rgb '#ffffff'\n"
+      "set terminal svg size {},{} noenhanced font 'sans-serif,{}' background rgb '#ffffff'\n"
       "set encoding utf8\n",
-      width, height);
+      width, height, font_size);
 }
 
 std::string run_gnuplot(const std::string& script) {

@@ -15,7 +15,7 @@ constexpr const char* kMarkColour = "#d55e00";
 
 // Viridis (van der Walt and Smith): as light as the value is large, to people of all kinds of
 // sight.
-constexpr const char* kPalette =
+constexpr const char* kColourScale =
     "set palette defined (0 '#440154', 1 '#472d7b', 2 '#3b528b', 3 '#2c728e', 4 '#21918c', "
     "5 '#28ae80', 6 '#5ec962', 7 '#addc30', 8 '#fde725')\n";
 
@@ -76,7 +76,7 @@ std::string render_svg(const HeatMap& map) {
   const auto panels = static_cast<int>(map.panels.size());
   const int width = kPanelWidth * panels + kScaleWidth;
   const auto share = [&](int pixels) { return static_cast<double>(pixels) / width; };
-  script += svg_terminal(width, kHeight) + kPalette;
+  script += svg_terminal(width, kHeight) + kColourScale;
   script += fmt::format(
       "set border linecolor rgb '{0}'\n"
       "set tics nomirror out textcolor rgb '{0}'\n"

@@ -37,6 +37,46 @@ TEST(Plot, OfASinglePoint) {
   }
 }
 
+// Rows by name, from the top, each with a bar for its interval, series beside each other.
+TEST(Plot, OfRowsHasTheirNamesAndIntervals) {
+  Plot plot{.title = "rows", .x_title = "share", .y_title = "", .series = {}};
+  plot.row_names = {"first row", "it's the second"};
+  plot.x_range = {{0, 100}};
+  plot.x_marks = {50};
+  for (int colour : {0, 1}) {
+    plot.series.push_back({.label = "s",
+                           .points = {{20, 0}, {80, 1}},
+                           .colour = colour,
+                           .joined = false,
+                           .intervals = {{10, 30}, {70, 90}}});
+  }
+  const std::string svg = render_small_svg(plot);
+  EXPECT_LT(svg.find("first row"), svg.find("it's the second"));
+  EXPECT_NE(svg.find("stroke-dasharray"), std::string::npos) << "the mark at 50";
+  Plot taller = plot;
+  taller.row_names.push_back("third");
+  EXPECT_NE(render_small_svg(taller).substr(0, 200), svg.substr(0, 200)) << "as high as its rows";
+}
+
+TEST(Plot, WritesNamesBesideItsPoints) {
+  Plot plot{.title = "t", .x_title = "x", .y_title = "y", .series = {}};
+  plot.series.push_back(
+      {.label = "s", .points = {{1, 2}, {2, NAN}, {3, 4}}, .point_names = {"V0", "V1", "\"V\\2"}});
+  const std::string svg = render_small_svg(plot);
+  EXPECT_NE(svg.find(">V0<"), std::string::npos) << svg;
+  EXPECT_EQ(svg.find(">V1<"), std::string::npos) << "its point is not finite";
+  EXPECT_NE(svg.find("V 2"), std::string::npos) << "no way out of the quotes";
+}
+
+// gnuplot's own would be a dozen, which run into each other on a small plot.
+TEST(Plot, HasFewMarksWhereItIsSmall) {
+  Plot plot{.title = "t", .x_title = "x", .y_title = "y", .series = {}};
+  plot.series.push_back({.label = "s", .points = {{0, 0.1}, {130000, 0.75}}});
+  const std::string svg = render_small_svg(plot);
+  EXPECT_NE(svg.find(" 50000<"), std::string::npos) << svg;
+  EXPECT_EQ(svg.find(" 20000<"), std::string::npos) << svg;
+}
+
 TEST(Plot, WithoutPointsIsAFailure) {
   Plot plot = small_plot();
   plot.series.resize(1);
