@@ -208,6 +208,7 @@ TEST_F(ReportOfIterations, HasTheRunsOfEachStageAsCurvesOfOneFigure) {
           << model << " " << reward;
     }
   }
+  EXPECT_EQ(summary_row(page, "run")[0], "rlhf");
   const std::string training = section(page, "training");
   EXPECT_EQ(count(training, "Rejection sampling, run/rejection: loss</h4>"), 1u) << training;
   EXPECT_EQ(plots(training), 4u) << "two of reward models, loss and perplexity of rejection";
