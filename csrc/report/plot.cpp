@@ -67,6 +67,7 @@ double mark_distance(double low, double high, int most) {
 std::string marks_of(const Plot& plot) {
   constexpr int kMostMarks = 6;
   double low[2] = {INFINITY, INFINITY}, high[2] = {-INFINITY, -INFINITY};
+  bool counts = true;  // x is a step, an iteration, a turn: nothing stands between 1 and 2
   const auto take = [&](int axis, double value) {
     low[axis] = std::min(low[axis], value);
     high[axis] = std::max(high[axis], value);
@@ -75,6 +76,7 @@ std::string marks_of(const Plot& plot) {
     for (size_t i = 0; i < series.points.size(); ++i) {
       if (!is_finite(series.points[i])) continue;
       take(0, series.points[i].first);
+      counts = counts && series.points[i].first == std::floor(series.points[i].first);
       take(1, series.points[i].second);
       if (series.intervals.empty()) continue;
       const int axis = plot.row_names.empty() ? 1 : 0;
@@ -89,7 +91,8 @@ std::string marks_of(const Plot& plot) {
   std::string script;
   if (plot.logarithmic_x && high[0] >= 1e4) script += "set format x '%.0s%c'\n";  // 262k, 1M
   if (!plot.logarithmic_x && low[0] < high[0]) {
-    script += fmt::format("set xtics {}\n", mark_distance(low[0], high[0], kMostMarks));
+    const double distance = mark_distance(low[0], high[0], kMostMarks);
+    script += fmt::format("set xtics {}\n", counts ? std::max(distance, 1.0) : distance);
   }
   if (!plot.logarithmic_y && plot.row_names.empty() && low[1] < high[1]) {
     script += fmt::format("set ytics {}\n", mark_distance(low[1], high[1], kMostMarks));

@@ -35,7 +35,7 @@ def look(browser, page_file, output, size, scheme):
         problems.append("the page shows no plot")
     for i, plot in enumerate(plots):
         box = plot.bounding_box()
-        if box is None or box["width"] < 200 or box["height"] < 80:
+        if box is None or box["width"] < 200 or box["height"] < 60:
             problems.append(f"plot {i + 1} is shown at {box}")
     body = page.locator("body").bounding_box()
     for element in page.locator("h1, h2, h3, h4, p, figure, details, .table, .dialogue").all():

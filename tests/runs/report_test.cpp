@@ -112,9 +112,14 @@ TEST_F(ReportCommand, OfEveryTrainersRun) {
     small.push_back(std::make_unique<SmallRun>(trainer));
     std::vector<std::string> settings = {"training.max_steps=3"};
     if (trainer == Trainer::reward) {
-      settings.push_back("training.eval_steps=1");
+      settings.push_back("training.eval_steps=3");
       settings.push_back(
           "data.eval=[{path: " + small.back()->path("data/preferences_helpful_test.jsonl") + "}]");
+    }
+    if (trainer == Trainer::rejection) {
+      const std::vector<std::string> all = lines_of(small.back()->path("data/prompts_train.jsonl"));
+      write_lines(path("prompts.jsonl"), {all.begin(), all.begin() + 12});
+      settings.push_back("rejection.prompts=[" + path("prompts.jsonl") + "]");
     }
     const std::string name = "my_" + name_of(trainer);
     run_cria_well(small.back()->command(name, settings));
@@ -203,6 +208,7 @@ TEST_F(ReportOfIterations, HasTheRunsOfEachStageAsCurvesOfOneFigure) {
           << model << " " << reward;
     }
   }
+  EXPECT_EQ(summary_row(page, "run")[0], "rlhf");
   const std::string training = section(page, "training");
   EXPECT_EQ(count(training, "Rejection sampling, run/rejection: loss</h4>"), 1u) << training;
   EXPECT_EQ(plots(training), 4u) << "two of reward models, loss and perplexity of rejection";

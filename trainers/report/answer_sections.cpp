@@ -95,7 +95,7 @@ Plot win_rate_plot(const FigureFile& file) {
     const std::string first = short_name(figures.at("first").get<std::string>());
     const std::string second = short_name(figures.at("second").get<std::string>());
     parts.plot = {.title = fmt::format("{} against {}", first, second),
-                  .x_title = fmt::format("win rate of {} (%)", first),
+                  .x_title = "win rate (%)",
                   .y_title = "",
                   .series = {},
                   .x_range = {{0, 100}},
@@ -117,7 +117,7 @@ bool is_crossed(const std::string& part) {
 Plot red_team_plot(const std::vector<const FigureFile*>& files) {
   PartsPlot parts;
   parts.plot = {.title = "Unsafe answers under attack",
-                .x_title = "attacks that brought an unsafe answer (%)",
+                .x_title = "unsafe answers (%)",
                 .y_title = "",
                 .series = {},
                 .x_range = {{0, 100}}};

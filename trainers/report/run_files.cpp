@@ -126,8 +126,9 @@ RunKind kind_of_run(const std::string& config_text, const std::vector<json>& met
   }
   if (!config.IsMap()) return RunKind::sft;
   const std::pair<const char*, RunKind> groups[] = {
-      {"stages", RunKind::rlhf}, {"reward", RunKind::reward}, {"rejection", RunKind::rejection},
-      {"dpo", RunKind::dpo},     {"ppo", RunKind::ppo},       {"gatt", RunKind::gatt}};
+      {"reward", RunKind::reward}, {"rejection", RunKind::rejection},
+      {"dpo", RunKind::dpo},       {"ppo", RunKind::ppo},
+      {"gatt", RunKind::gatt},     {"distill", RunKind::distill}};
   for (const auto& [group, kind] : groups) {
     if (config[group]) return kind;
   }
@@ -247,7 +248,8 @@ class Finder {
     const std::string config = (directory / "config.yaml").string();
     if (fs::exists(metrics)) run.metrics = read_metrics(metrics);
     if (fs::exists(config)) run.config = read_file(config);
-    run.kind = kind_of_run(run.config, run.metrics, config);
+    run.kind = fs::exists(directory / "ledger.json") ? RunKind::rlhf
+                                                     : kind_of_run(run.config, run.metrics, config);
     const std::string environment = (directory / "environment.json").string();
     if (fs::exists(environment)) run.environment = read_json(environment);
     files_.runs.push_back(std::move(run));

@@ -10,9 +10,9 @@
 namespace cria {
 
 // In the order of the recipe.
-enum class RunKind { pretrain, sft, reward, rejection, dpo, ppo, gatt, rlhf };
-inline constexpr std::array<const char*, 8> kRunKindNames = {
-    "pretrain", "sft", "reward", "rejection", "dpo", "ppo", "gatt", "rlhf"};
+enum class RunKind { pretrain, sft, reward, rejection, dpo, ppo, gatt, distill, rlhf };
+inline constexpr std::array<const char*, 9> kRunKindNames = {
+    "pretrain", "sft", "reward", "rejection", "dpo", "ppo", "gatt", "distill", "rlhf"};
 
 // Where a run or a file stands among the others. Runs within a run of iterations or of scaling
 // belong together: V1/reward_safety … V5/reward_safety are curves of one figure.

@@ -37,7 +37,7 @@ a { color: var(--link); text-underline-offset: 0.15em; }
 nav ul { margin: 1.25rem 0 0; padding: 0; display: flex; flex-wrap: wrap; gap: 0.25rem 1.1rem; list-style: none; font-size: 0.925rem; }
 nav a { display: inline-block; padding: 0.25rem 0; text-decoration: none; }
 nav a:hover { text-decoration: underline; }
-.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 23rem), 1fr)); gap: 2rem 2.5rem; margin: 1.5rem 0; }
+.figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 23rem), 1fr)); gap: 2rem 2.5rem; margin: 1.5rem 0; }
 figure { margin: 0; min-width: 0; max-width: 34rem; }
 figure.wide { grid-column: 1 / -1; max-width: none; }
 figure svg:not(.key) { display: block; width: 100%; height: auto; }

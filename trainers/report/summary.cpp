@@ -80,6 +80,7 @@ std::string what_it_is_about(const RunFiles& files, const Run& run) {
     case RunKind::pretrain:
     case RunKind::sft:
     case RunKind::gatt:
+    case RunKind::distill:
       return fmt::format("{} of the last batch's tokens predicted",
                          percent(run.last("mean_token_accuracy")));
     case RunKind::reward:

@@ -8,13 +8,14 @@ namespace cria {
 
 namespace {
 
-constexpr std::array<const char*, 8> kTitles = {
-    "Pretraining", "Fine-tuning", "Reward models",   "Rejection sampling",
-    "DPO",         "PPO",         "Ghost Attention", "Iterations"};
+// By kind of run.
+constexpr std::array<const char*, kRunKindNames.size()> kTitles = {
+    "Pretraining", "Fine-tuning",     "Reward models",        "Rejection sampling", "DPO",
+    "PPO",         "Ghost Attention", "Context distillation", "Iterations"};
 
 bool predicts_tokens(RunKind kind) {
   return kind == RunKind::pretrain || kind == RunKind::sft || kind == RunKind::rejection ||
-         kind == RunKind::gatt;
+         kind == RunKind::gatt || kind == RunKind::distill;
 }
 
 // A curve that an evaluation drew: a single value has no line.
