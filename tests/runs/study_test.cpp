@@ -219,12 +219,23 @@ TEST_F(CommandStudy, TrainsEachVariantAndComparesThem) {
 TEST_F(CommandStudy, WhatIsFinishedIsNotDoneAgainAndAChangedRecipeIsRefused) {
   run_cria_well(command("whole"));
   const auto before = read_tree(path("whole"));
-  const auto sampled = fs::last_write_time(path("whole/none/answers.jsonl"));
+  // Answers and scores that no model gave: who asks or scores again replaces them.
+  const std::string answers = before.at("none/answers.jsonl");
+  const std::string scores = before.at("none/scores.jsonl");
+  std::string bait = answers;
+  bait.replace(bait.find("\"completion\": \""), 15, "\"completion\": \"bait ");
+  write_bytes(path("whole/none/answers.jsonl"), bait);
+  write_bytes(path("whole/none/scores.jsonl"), R"({"score": 0, "helpfulness": 1e6, "safety": 0})" +
+                                                   scores.substr(scores.find('\n')));
   const ProcessResult again = run_cria(command("whole"));
   EXPECT_EQ(again.exit_code, 0) << again.errors;
   EXPECT_EQ(again.output.find("step 1/4"), std::string::npos) << again.output;
-  EXPECT_EQ(fs::last_write_time(path("whole/none/answers.jsonl")), sampled);
-  EXPECT_EQ(read_bytes(path("whole/study.json")), before.at("study.json"));
+  EXPECT_TRUE(read_bytes(path("whole/none/answers.jsonl")) == bait);
+  EXPECT_GT(study("whole")["variants"][0]["helpfulness"]["mean"], 1e4);
+  write_bytes(path("whole/none/answers.jsonl"), answers);
+  write_bytes(path("whole/none/scores.jsonl"), scores);
+  run_cria_well(command("whole"));
+  EXPECT_TRUE(read_tree(path("whole")).at("study.json") == before.at("study.json"));
 
   expect_refused(command("whole", {"optimizer.learning_rate=1e-3"}), "optimizer.learning_rate");
   expect_refused(command("whole", {"study.temperature=0.5"}), "study.temperature");
