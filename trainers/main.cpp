@@ -50,6 +50,8 @@ int main(int argc, char** argv) {
   add_reward_scaling_command(app);
   add_dpo_command(app);
   add_rejection_command(app);
+  add_distill_command(app);
+  add_study_command(app);
   add_gatt_command(app);
   add_ppo_command(app);
   add_rlhf_command(app);

@@ -19,11 +19,13 @@ Prompt chat_prompt(std::vector<Message> messages, const PromptOptions& options,
   if (messages.back().role != "user") {
     throw input_error(where, "the dialogue must end with a user's message to answer");
   }
-  return {.given = {},
-          .shown = messages.back().content,
-          .ids = encode_dialogue(tokenizer, messages, where).ids,
-          .is_chat = true,
-          .where = where};
+  Prompt prompt{.given = {},
+                .shown = messages.back().content,
+                .ids = encode_dialogue(tokenizer, messages, where).ids,
+                .is_chat = true,
+                .where = where};
+  prompt.messages = std::move(messages);
+  return prompt;
 }
 
 Prompt string_prompt(const std::string& text, const PromptOptions& options,
@@ -52,6 +54,13 @@ Prompt ids_prompt(const json& line, const Tokenizer& tokenizer, const std::strin
 bool is_safety_line(const json& line) {
   const auto found = line.find("category");
   return found != line.end() && *found == "safety";
+}
+
+std::string label_of(const json& line, const std::string& field, const std::string& where) {
+  const auto found = line.find(field);
+  if (field.empty() || found == line.end() || found->is_null()) return {};
+  if (found->is_string()) return *found;
+  throw input_error(where, fmt::format("field '{}' is no text", field));
 }
 
 }  // namespace
@@ -95,6 +104,7 @@ static Prompt parse_prompt(const json& line, const PromptOptions& options,
   }
   prompt.given = given;
   prompt.is_safety = is_safety_line(line);
+  prompt.label = label_of(line, options.label_field, where);
   return prompt;
 }
 

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "cria/text/chat_template.h"
 #include "cria/text/tokenizer.h"
 
 namespace cria {
@@ -17,6 +18,7 @@ struct PromptOptions {
   std::string system;  // system message of chats that have none; empty: none
   std::string separator;  // after a text to continue
   bool skip_bad_lines = false;
+  std::string label_field;  // of a line, kept as Prompt::label; empty: none
 };
 
 // As a trainer's settings have it (TrainConfig::data and its like).
@@ -25,7 +27,8 @@ PromptOptions prompt_options(const Data& data) {
   return {.chat = data.separator.empty(),
           .system = {},
           .separator = data.separator,
-          .skip_bad_lines = data.skip_bad_lines};
+          .skip_bad_lines = data.skip_bad_lines,
+          .label_field = {}};
 }
 
 struct Prompt {
@@ -33,7 +36,9 @@ struct Prompt {
   std::string shown;         // the last user message, or the text
   std::vector<int32_t> ids;  // ready to be continued
   bool is_chat = false;
-  bool is_safety = false;  // the line's "category" is "safety"
+  std::vector<Message> messages;  // of a chat, as they are encoded
+  bool is_safety = false;         // the line's "category" is "safety"
+  std::string label;              // of PromptOptions::label_field; empty where the line has none
   std::string where;
   uint32_t number = 0;  // in its file, from 0; bad lines count
 };

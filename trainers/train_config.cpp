@@ -26,6 +26,8 @@ void declare(ConfigSchema& schema, TrainConfig& c, TrainingFiles training_files)
              "count and report bad lines instead of stopping");
   schema.choice("data.epoch", c.data.epoch, {"total", "first_exhausted", "all_exhausted"},
                 "as much as all files hold, or until the first or the last file is gone through");
+  schema.choice("data.mixing", c.data.mixing, {"weights", "sizes"},
+                "the share of a file in the stream: its weight, or its weight times its size");
   schema.choice("data.targets", c.data.targets, {"all", "last"},
                 "answers of a dialogue that are learnt");
   schema.key("data.separator", c.data.separator,
@@ -170,6 +172,7 @@ DataOptions data_options(const TrainConfig& config) {
                       .over_long = config.data.over_long,
                       .skip_bad_lines = config.data.skip_bad_lines,
                       .epoch = config.data.epoch,
+                      .mixing = config.data.mixing,
                       .seed = config.training.seed,
                       .targets = config.data.targets == "all" ? Targets::all : Targets::last};
   if (!config.data.separator.empty()) options.separator = config.data.separator;

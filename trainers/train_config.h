@@ -30,6 +30,7 @@ struct TrainConfig {
     std::string over_long = "drop";
     bool skip_bad_lines = false;
     std::string epoch = "total";
+    std::string mixing = "weights";
     std::string targets = "all";
     std::string separator;  // empty: the chat format
   } data;

@@ -3,14 +3,32 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "cria/core/error.h"
+#include "cria/core/random.h"
 
 namespace cria {
 
 namespace {
 
 bool left_out(const Source& source) { return source.path.weight == 0; }
+
+// What weights are shares of where data.mixing is sizes: a weight of 1 goes through a file once
+// while the others with theirs do.
+std::vector<Source> weighted(std::vector<Source> sources, const DataOptions& options,
+                             bool by_tokens) {
+  if (options.mixing == "weights") return sources;
+  if (options.mixing != "sizes") {
+    throw input_error("data.mixing", fmt::format("'{}' is no way to mix", options.mixing),
+                      "set weights or sizes");
+  }
+  for (Source& source : sources) {
+    const ExampleCounts& counts = source.counts;
+    source.path.weight *= static_cast<double>(by_tokens ? counts.tokens : counts.examples);
+  }
+  return sources;
+}
 
 EpochRule parse_epoch(const std::string& name) {
   if (name == "total") return EpochRule::total;
@@ -58,6 +76,22 @@ std::string losses(const ExampleCounts& counts) {
 
 }  // namespace
 
+std::vector<int64_t> items_of_share(int64_t count, double share, uint64_t seed) {
+  if (share == 0) return {};
+  std::vector<int64_t> items(static_cast<size_t>(count));
+  std::iota(items.begin(), items.end(), int64_t{0});
+  if (share >= 1 || count == 0) return items;
+  const auto kept =
+      static_cast<size_t>(std::max<int64_t>(1, std::llround(share * static_cast<double>(count))));
+  const Random random(seed, Purpose::data_share);
+  for (size_t i = 0; i < kept; ++i) {  // the front of Fisher and Yates
+    std::swap(items[i], items[i + random.below(items.size() - i, i)]);
+  }
+  items.resize(kept);
+  std::sort(items.begin(), items.end());
+  return items;
+}
+
 std::vector<Source> read_sources(const DataOptions& options,
                                  const std::function<void(size_t, Source&)>& read) {
   if (options.train.empty()) throw input_error("data.train", "no files");
@@ -68,7 +102,12 @@ std::vector<Source> read_sources(const DataOptions& options,
                         fmt::format("{} is no weight", path.weight),
                         "set a number from 0 (leave the file out) upwards");
     }
+    if (!(path.share >= 0 && path.share <= 1)) {
+      throw input_error(fmt::format("data.train[{}].share", sources.size()),
+                        fmt::format("{} is no share", path.share), "set 0 to 1");
+    }
     sources.push_back({.path = path, .counts = {}});
+    if (path.share == 0) sources.back().path.weight = 0;
   }
   if (std::all_of(sources.begin(), sources.end(), left_out)) {
     throw input_error("data.train", "every weight is 0", "give at least one file a weight");
@@ -103,7 +142,7 @@ void check_not_empty(const std::vector<Source>& sources, const std::string& key)
 }
 
 MixedData::MixedData(std::vector<Source> sources, const DataOptions& options, Unit unit)
-    : sources_(std::move(sources)),
+    : sources_(weighted(std::move(sources), options, unit == Unit::tokens)),
       mixture_(item_counts(sources_), shares_of(sources_, unit == Unit::tokens), options.shuffle,
                options.seed),
       unit_(unit),
@@ -161,17 +200,18 @@ std::string MixedData::report() const {
     const auto& [path, counts] = sources_[i];
     if (!lines.empty()) lines += '\n';
     if (left_out(sources_[i])) {
-      lines += fmt::format("{}: left out (weight 0)", path.path);
+      lines += fmt::format("{}: left out ({} 0)", path.path, path.share == 0 ? "share" : "weight");
       continue;
     }
+    const std::string share = path.share < 1 ? fmt::format(" (share {})", path.share) : "";
     const int64_t taken = mixture_.taken()[i];
     const int64_t epoch = taken / counts.examples;
     int64_t seen = epoch * counts.tokens;
     const std::vector<int64_t>& order = mixture_.order(i, epoch);
     for (int64_t at = 0; at < taken % counts.examples; ++at) seen += item_tokens(i, order[at]);
     lines += fmt::format(
-        "{}: {} {}, {} tokens; so far {} tokens, {:.2f} epochs{}", path.path, counts.examples,
-        unit_ == Unit::pairs ? "pairs" : "examples", counts.tokens, seen,
+        "{}: {} {}{}, {} tokens; so far {} tokens, {:.2f} epochs{}", path.path, counts.examples,
+        unit_ == Unit::pairs ? "pairs" : "examples", share, counts.tokens, seen,
         static_cast<double>(taken) / static_cast<double>(counts.examples), losses(counts));
   }
   return lines;

@@ -16,7 +16,12 @@ struct Source {
   ExampleCounts counts;
 };
 
-// Checks paths and weights of data.train, and reads every file that is not left out with
+// Which of `count` items a share of a source keeps: the first of an order that the seed draws, so
+// that a larger share holds every smaller one; at least one unless the share is 0. In the order of
+// the file.
+std::vector<int64_t> items_of_share(int64_t count, double share, uint64_t seed);
+
+// Checks paths, weights and shares of data.train, and reads every file that is not left out with
 // read(index, source), which fills in the counts.
 std::vector<Source> read_sources(const DataOptions& options,
                                  const std::function<void(size_t, Source&)>& read);

@@ -72,7 +72,13 @@ std::unique_ptr<PreferenceData> make_preference_data(const DataOptions& options,
   const auto read = [&](Source& source) {
     std::vector<PreferencePair> more = read_preference_pairs(
         source.path.path, form, options.skip_bad_lines, tokenizer, source.counts);
-    std::move(more.begin(), more.end(), std::back_inserter(pairs));
+    ExampleCounts& counts = source.counts;
+    counts.examples = counts.tokens = 0;
+    for (const int64_t i : items_of_share(std::ssize(more), source.path.share, options.seed)) {
+      counts.tokens += std::ssize(more[i].chosen.ids) + std::ssize(more[i].rejected.ids);
+      ++counts.examples;
+      pairs.push_back(std::move(more[i]));
+    }
   };
   std::vector<int64_t> first_items(options.train.size());
   std::vector<Source> sources = read_sources(options, [&](size_t i, Source& source) {

@@ -52,6 +52,14 @@ Documents read_documents(Source& source, const DataOptions& options, const Token
         source.counts.unlabelled += nothing_said;
         if (!nothing_said) append_pieces(documents, ids, options.max_length, tokenizer.bos_id());
       });
+  if (source.path.share < 1) {
+    Documents kept;
+    for (const int64_t i :
+         items_of_share(std::ssize(documents.ends), source.path.share, options.seed)) {
+      kept.append(documents[i], /*needs_bos=*/false, tokenizer.bos_id());
+    }
+    documents = std::move(kept);
+  }
   source.counts.examples = static_cast<int64_t>(documents.ends.size());
   source.counts.tokens = static_cast<int64_t>(documents.tokens.size());
   source.counts.skipped = reader.skipped();

@@ -63,13 +63,25 @@ class SftData : public MixedData {
   bool packing_;
 };
 
+std::vector<Example> share_of(std::vector<Example> all, Source& source, uint64_t seed) {
+  if (source.path.share >= 1) return all;
+  std::vector<Example> kept;
+  source.counts.tokens = 0;
+  for (const int64_t i : items_of_share(std::ssize(all), source.path.share, seed)) {
+    source.counts.tokens += std::ssize(all[i].ids);
+    kept.push_back(std::move(all[i]));
+  }
+  source.counts.examples = std::ssize(kept);
+  return kept;
+}
+
 }  // namespace
 
 std::unique_ptr<TrainingData> make_example_data(const DataOptions& options,
                                                 const ExampleReader& read) {
   std::vector<std::vector<Example>> examples(options.train.size());
   std::vector<Source> sources = read_sources(options, [&](size_t i, Source& source) {
-    examples[i] = read(source.path.path, source.counts);
+    examples[i] = share_of(read(source.path.path, source.counts), source, options.seed);
   });
   return std::make_unique<SftData>(std::move(sources), std::move(examples), options);
 }
@@ -90,8 +102,9 @@ std::vector<Row> sft_evaluation_rows(const std::vector<DataPath>& eval, const Da
   for (const DataPath& path : eval) {
     Source& source = sources.emplace_back(Source{.path = path, .counts = {}});
     for (Example& example :
-         read_fine_tuning_examples(path.path, example_options(options), options.skip_bad_lines,
-                                   tokenizer, source.counts)) {
+         share_of(read_fine_tuning_examples(path.path, example_options(options),
+                                            options.skip_bad_lines, tokenizer, source.counts),
+                  source, options.seed)) {
       const auto tokens = static_cast<int64_t>(example.ids.size());
       if (!options.packing || used + tokens > options.max_length) {
         rows.emplace_back();

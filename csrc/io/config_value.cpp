@@ -59,22 +59,34 @@ void read_value(const YAML::Node& node, DataPath& value, const ConfigReading& re
     read_scalar(node, value.path, reading);
     return;
   }
-  constexpr const char* kExpected = "expected {path: FILE, weight: NUMBER} or a path";
+  constexpr const char* kExpected =
+      "expected {path: FILE, weight: NUMBER, share: NUMBER} or a path";
   if (!node.IsMap()) {
     throw reading.error(node, fmt::format("{}, got {}", kExpected, describe_node(node)));
   }
   bool has_path = false;
   bool has_weight = false;
+  bool has_share = false;
   for (const auto& entry : node) {
     const std::string name = entry.first.IsScalar() ? entry.first.Scalar() : "";
-    bool* seen = name == "path" ? &has_path : name == "weight" ? &has_weight : nullptr;
+    bool* seen = name == "path"     ? &has_path
+                 : name == "weight" ? &has_weight
+                 : name == "share"  ? &has_share
+                                    : nullptr;
     if (!seen) throw reading.error(entry.first, fmt::format("unknown '{}'", name), kExpected);
     if (*seen) throw reading.error(entry.first, fmt::format("'{}' is given twice", name));
     *seen = true;
     if (name == "path") {
       read_scalar(entry.second, value.path, reading);
-    } else {
+    } else if (name == "weight") {
       read_scalar(entry.second, value.weight, reading);
+    } else {
+      const auto check = [&](double share, const std::string& where) {
+        if (0 <= share && share <= 1) return;
+        throw input_error(where, fmt::format("{}: {} is no share", reading.path, share), "0 to 1");
+      };
+      read_scalar(entry.second, value.share,
+                  {.place = reading.place, .path = reading.path, .check = check});
     }
   }
   if (!has_path) throw reading.error(node, "'path' is missing", kExpected);
@@ -107,6 +119,24 @@ void read_value(const YAML::Node& node, std::vector<T>& values, const ConfigRead
     T value{};
     read_value(entry, value, reading);
     given.push_back(std::move(value));
+  }
+  values = std::move(given);
+}
+
+void read_value(const YAML::Node& node, std::map<std::string, std::string>& values,
+                const ConfigReading& reading) {
+  if (!node.IsMap()) {
+    throw reading.error(node, "expected names with texts, got " + describe_node(node),
+                        "write {name: text}");
+  }
+  std::map<std::string, std::string> given;
+  for (const auto& entry : node) {
+    std::string name, text;
+    read_scalar(entry.first, name, reading);
+    read_scalar(entry.second, text, reading);
+    if (!given.emplace(name, text).second) {
+      throw reading.error(entry.first, fmt::format("'{}' is given twice", name));
+    }
   }
   values = std::move(given);
 }
@@ -145,7 +175,8 @@ template <typename T>
 requires std::is_arithmetic_v<T> std::string print(T value) { return fmt::format("{}", value); }
 
 std::string print(const DataPath& value) {
-  return fmt::format("{{path: {}, weight: {}}}", print(value.path), print(value.weight));
+  const std::string share = value.share == 1 ? "" : ", share: " + print(value.share);
+  return fmt::format("{{path: {}, weight: {}{}}}", print(value.path), print(value.weight), share);
 }
 
 template <typename T>
@@ -158,6 +189,14 @@ std::string print(const std::vector<T>& values) {
   std::string text = "[";
   for (size_t i = 0; i < values.size(); ++i) text += (i > 0 ? ", " : "") + print(values[i]);
   return text + "]";
+}
+
+std::string print(const std::map<std::string, std::string>& values) {
+  std::string text = "{";
+  for (const auto& [name, value] : values) {
+    text += (text.size() > 1 ? ", " : "") + print(name) + ": " + print(value);
+  }
+  return text + "}";
 }
 
 }  // namespace

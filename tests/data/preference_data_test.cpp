@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include <gtest/gtest.h>
@@ -295,6 +296,22 @@ TEST(PreferenceData, ARowIsAPair) {
   }
   EXPECT_EQ(data->pair(25).source, eval[0].path);
   EXPECT_TRUE(make(options)->evaluation_rows().empty());
+}
+
+TEST(PreferenceData, AShareOfAFile) {
+  const TemporaryFiles files;
+  const DataOptions options{.train = {{files.write("a.jsonl", pairs(100, 20)), 1.0, 0.25},
+                                      {files.write("c.jsonl", pairs(200, 5))}},
+                            .seed = 3};
+  const auto data = make(options);
+  EXPECT_EQ(data->pair_count(), 10);
+  std::map<int32_t, int> seen;
+  for (const Row& row : data->next(200)) {
+    expect_row(*data, row);
+    ++seen[row[0].ids[1]];
+  }
+  EXPECT_EQ(seen.size(), 10u);
+  EXPECT_EQ(std::distance(seen.begin(), seen.lower_bound(200)), 5);
 }
 
 TEST(PreferenceData, EachEpochHasEveryPairOnce) {

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include <gtest/gtest.h>
@@ -149,6 +150,21 @@ TEST(PretrainingData, WeightZeroLeavesASourceOutUnread) {
   EXPECT_EQ(std::count(ids.begin(), ids.end(), 101), 0);
   EXPECT_GT(std::count(ids.begin(), ids.end(), 100), 0);
   expect_contains(data->report(), "b.jsonl: left out");
+}
+
+TEST(PretrainingData, AShareIsOfTheDocuments) {
+  const TemporaryFiles files;
+  std::string text;
+  for (int i = 0; i < 40; ++i) {
+    text += nlohmann::json({{"input_ids", {1, 100 + i, 100 + i, 2}}}).dump() + "\n";
+  }
+  const auto data =
+      make({.train = {{files.write("a.jsonl", text), 1.0, 0.25}}, .max_length = 40, .seed = 3});
+  expect_contains(data->report(), "10 examples (share 0.25), 40 tokens");
+  std::map<int32_t, int> seen;
+  for (const int32_t id : joined(data->next(5))) ++seen[id];
+  EXPECT_EQ(seen.size(), 12u);  // bos, eos and ten documents
+  for (const auto& [id, count] : seen) EXPECT_EQ(count, id < 100 ? 50 : 10) << id;
 }
 
 TEST(PretrainingData, OneLongTextIsCutIntoShuffledRows) {

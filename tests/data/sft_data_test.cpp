@@ -1,9 +1,11 @@
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include <gtest/gtest.h>
 
+#include "cria/core/error.h"
 #include "cria/data/packed_batch.h"
 #include "cria/data/training_data.h"
 
@@ -133,6 +135,69 @@ TEST(SftData, WeightsAreSharesOfExamples) {
     if (id >= 200) from_b += count;
   }
   EXPECT_NEAR(from_b / double{rows}, 0.1, 4 * std::sqrt(0.1 * 0.9 / rows));
+}
+
+// Of a file's examples, by their first ids, those that a share of it keeps.
+std::vector<int32_t> kept(const std::string& path, double share, uint64_t seed = 9) {
+  const auto data = make({.train = {{.path = path, .share = share}},
+                          .shuffle = false,
+                          .max_length = 32,
+                          .packing = false,
+                          .seed = seed});
+  std::vector<int32_t> ids;
+  for (const Row& row : data->next(data->rows_in_epochs(1))) ids.push_back(row[0].ids[0]);
+  return ids;
+}
+
+TEST(SftData, AShareIsDrawnOnceAndHoldsEverySmallerOne) {
+  const TemporaryFiles files;
+  const std::string path = files.write("a.jsonl", examples(100, 40, 3, 20));
+  std::vector<int32_t> smaller;
+  for (const auto& [share, count] : std::map<double, size_t>{
+           {0.001, 1}, {0.05, 2}, {0.1, 4}, {0.5, 20}, {0.99, 40}, {1.0, 40}}) {
+    const std::vector<int32_t> ids = kept(path, share);
+    EXPECT_EQ(ids.size(), count) << share;
+    EXPECT_TRUE(std::is_sorted(ids.begin(), ids.end())) << share;
+    EXPECT_TRUE(std::includes(ids.begin(), ids.end(), smaller.begin(), smaller.end())) << share;
+    smaller = ids;
+  }
+  EXPECT_NE(kept(path, 0.5), std::vector<int32_t>(smaller.begin(), smaller.begin() + 20));
+  EXPECT_NE(kept(path, 0.5), kept(path, 0.5, 10));  // another seed
+  EXPECT_EQ(kept(path, 0.5), kept(files.write("b.jsonl", examples(100, 40, 3, 20)), 0.5));
+
+  // A share of 0 is as a weight of 0: unread.
+  const DataOptions options{.train = {{path}, {"/nonexistent/c.jsonl", 1.0, 0.0}},
+                            .max_length = 32};
+  const auto data = make(options);
+  EXPECT_NE(data->report().find("left out (share 0)"), std::string::npos) << data->report();
+  for (const auto& [id, count] : occurrences(data->next(100))) EXPECT_LT(id, 200);
+  check_cursors([&] { return make(options); }, 60, 2);
+  EXPECT_THROW(make({.train = {{path, 1.0, 1.5}}}), Error);
+}
+
+TEST(SftData, WeightsMayCountByTheSizesOfFiles) {
+  const TemporaryFiles files;
+  const DataOptions options{.train = {{files.write("a.jsonl", examples(100, 80, 3, 5))},
+                                      {files.write("b.jsonl", examples(200, 40, 3, 5)), 1.0, 0.5}},
+                            .max_length = 32,
+                            .packing = false,
+                            .mixing = "sizes",
+                            .seed = 9};
+  int from_b = 0;
+  const int rows = 4000;
+  for (const auto& [id, count] : occurrences(make(options)->next(rows))) {
+    if (id >= 200) from_b += count;
+  }
+  const double share = 20.0 / (80 + 20);
+  EXPECT_NEAR(from_b / double{rows}, share, 4 * std::sqrt(share * (1 - share) / rows));
+  // One epoch of the mixture is one of each file.
+  DataOptions ends = options;
+  for (const char* epoch : {"total", "first_exhausted", "all_exhausted"}) {
+    ends.epoch = epoch;
+    EXPECT_EQ(make(ends)->rows_in_epochs(1), 100) << epoch;
+  }
+  ends.mixing = "shuffled";
+  EXPECT_THROW(make(ends), Error);
 }
 
 TEST(SftData, AnEpochMayEndWithAFile) {

@@ -24,6 +24,7 @@ struct Options {
   std::vector<double> margins = {1, 2.0 / 3};
   std::vector<std::string> names;
   std::vector<DataPath> train;
+  std::map<std::string, std::string> templates;
   int top = 1;
 
   bool operator==(const Options&) const = default;
@@ -45,6 +46,7 @@ class ConfigSchemaTest : public ::testing::Test {
     schema.key("reward.margins", o.margins, "margins").at_least(0);
     schema.key("data.names", o.names, "names");
     schema.key("data.train", o.train, "sources").positive();
+    schema.key("data.templates", o.templates, "texts by name");
     schema.key("top", o.top, "a key of no group");
   }
 
@@ -81,25 +83,29 @@ data:
     - {path: a.jsonl, weight: 0.25}
     - path: b.jsonl
     - c.jsonl
+    - {path: d.jsonl, share: 0.1}
+  templates: {crime: "No: a crime.", hate: no}
 optimizer: {beta: 0.95, learning_rate: 2e-5, warmup_steps: 5, warmup_ratio: null}
 reward: {margins: [3, 2.5]}
 top: 7
 )");
   schema_.check();
-  const Options expected = {.path = "models/llama",
-                            .precision = "bf16",
-                            .packing = false,
-                            .width = 8,
-                            .steps = 9007199254740993,
-                            .seed = UINT64_MAX,
-                            .beta = 0.95f,
-                            .learning_rate = 2e-5,
-                            .warmup_steps = 5,
-                            .warmup_ratio = {},
-                            .margins = {3, 2.5},
-                            .names = {"a", "b c"},
-                            .train = {{"a.jsonl", 0.25}, {"b.jsonl", 1}, {"c.jsonl", 1}},
-                            .top = 7};
+  const Options expected = {
+      .path = "models/llama",
+      .precision = "bf16",
+      .packing = false,
+      .width = 8,
+      .steps = 9007199254740993,
+      .seed = UINT64_MAX,
+      .beta = 0.95f,
+      .learning_rate = 2e-5,
+      .warmup_steps = 5,
+      .warmup_ratio = {},
+      .margins = {3, 2.5},
+      .names = {"a", "b c"},
+      .train = {{"a.jsonl", 0.25}, {"b.jsonl", 1}, {"c.jsonl", 1}, {"d.jsonl", 1, 0.1}},
+      .templates = {{"crime", "No: a crime."}, {"hate", "no"}},
+      .top = 7};
   EXPECT_EQ(options_, expected);
 }
 
@@ -145,6 +151,11 @@ TEST_F(ConfigSchemaTest, WrongTypesSayWhatWasExpected) {
   expect_refused("data: {train: [{weight: 1}]}\n", {"'path' is missing"});
   expect_refused("data: {train: [{path: a, path: b}]}\n", {"'path' is given twice"});
   expect_refused("data: {train: [[a]]}\n", {"data.train", "a list"});
+  expect_refused("data: {train: [{path: a, share: 1.5}]}\n", {"data.train", "1.5 is no share"});
+  expect_refused("data: {train: [{path: a, share: -1}]}\n", {"-1 is no share"});
+  expect_refused("data: {templates: [a]}\n", {"data.templates", "names with texts", "a list"});
+  expect_refused("data: {templates: {a: [b]}}\n", {"data.templates", "text", "a list"});
+  expect_refused("data: {templates: {a: b, a: c}}\n", {"'a' is given twice"});
   expect_refused("model: {path: {deep: 1}}\n", {"model.path", "text", "a group of keys"});
   expect_refused("model: {path: }\n", {"model.path", "text"});
   expect_refused("model: llama\n", {"model is a group of keys", "'llama'"});
@@ -235,12 +246,14 @@ TEST_F(ConfigSchemaTest, PrintReadsBackTheSame) {
                     "\x01\x7f",
                     "Null",
                     "1e5"};
-  options_.train = {{"a b.jsonl", 0.1}, {"c: [d], {e}.jsonl", 1e-7}};
+  options_.train = {{"a b.jsonl", 0.1}, {"c: [d], {e}.jsonl", 1e-7}, {"f", 2, 1.0 / 3}};
+  options_.templates = {{"a b", "\"c\": {d}, e"}, {"true", ""}};
   schema_.set("model.path=" + options_.path);
   const std::string printed = schema_.print();
 
   Options copy;
   copy.train = {{"other", 3}};
+  copy.templates = {{"other", "text"}};
   ConfigSchema schema;
   register_keys(schema, copy);
   std::ofstream(file_) << printed;

@@ -15,6 +15,8 @@ void add_reward_command(CLI::App& app);
 void add_reward_scaling_command(CLI::App& app);
 void add_dpo_command(CLI::App& app);
 void add_rejection_command(CLI::App& app);
+void add_distill_command(CLI::App& app);
+void add_study_command(CLI::App& app);
 void add_gatt_command(CLI::App& app);
 void add_ppo_command(CLI::App& app);
 void add_rlhf_command(CLI::App& app);

@@ -12,7 +12,7 @@
 #include "cria/io/file.h"
 
 #include "trainers/commands/commands.h"
-#include "trainers/commands/demo_questions.h"
+#include "trainers/evaluation/demo_questions.h"
 
 namespace cria {
 

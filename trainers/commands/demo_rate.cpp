@@ -7,7 +7,7 @@
 #include "cria/demo_world/preferences.h"
 
 #include "trainers/commands/commands.h"
-#include "trainers/commands/demo_questions.h"
+#include "trainers/evaluation/demo_questions.h"
 
 namespace cria {
 

@@ -5,8 +5,6 @@
 #include <cctype>
 #include <utility>
 
-#include "cria/io/file.h"
-
 namespace cria {
 
 namespace {
@@ -35,56 +33,10 @@ bool is_given_by_iteration(const std::string& section, const std::string& key) {
   return std::find(kGiven.begin(), kGiven.end(), key) != kGiven.end();
 }
 
-std::string place(const std::string& path, const YAML::Node& node) {
-  return fmt::format("{}:{}", path, node.Mark().line + 1);
-}
-
 Error given_by_iteration(const std::string& where, const std::string& section,
                          const std::string& key) {
   return input_error(where, fmt::format("{} in {} is given by the iterations", key, section),
                      "leave it out");
-}
-
-YAML::Node read_yaml(const std::string& path) {
-  YAML::Node root;
-  try {
-    root = YAML::Load(read_file(path));
-  } catch (const YAML::Exception& error) {
-    throw input_error(fmt::format("{}:{}", path, error.mark.line + 1),
-                      "not valid YAML: " + error.msg);
-  }
-  if (!root.IsMap()) throw input_error(path, "expected keys with values");
-  return root;
-}
-
-std::string text_of(const YAML::Node& value) {
-  if (!value.IsScalar()) return YAML::Dump(value);
-  return value.Tag() == "!" ? json(value.Scalar()).dump() : value.Scalar();  // quoted, or plain
-}
-
-// The keys of a map that is part of a file, without those for which `left_out` is true. Errors name
-// their lines.
-template <typename LeftOut>
-void read_map(ConfigSchema& schema, const YAML::Node& map, const std::string& group,
-              const std::string& path, const LeftOut& left_out) {
-  for (const auto& entry : map) {
-    const std::string name = entry.first.IsScalar() ? entry.first.Scalar() : "";
-    if (group.empty() && left_out(name)) continue;
-    const std::string key = group.empty() ? name : group + "." + name;
-    if (entry.second.IsMap()) {
-      read_map(schema, entry.second, key, path, left_out);
-      continue;
-    }
-    const std::string assignment = key + "=" + text_of(entry.second);
-    try {
-      schema.set(assignment);
-    } catch (const Error& error) {
-      std::string problem = error.what();
-      const std::string front = "--set " + assignment + ": ";
-      if (problem.starts_with(front)) problem.erase(0, front.size());
-      throw input_error(place(path, entry.first), problem);
-    }
-  }
 }
 
 void declare_shared(ConfigSchema& schema, SharedConfig& c) {
@@ -167,12 +119,12 @@ void declare(ConfigSchema& schema, EvaluationConfig& c) {
 }
 
 RlhfRecipe::RlhfRecipe(const std::string& path, const std::vector<std::string>& assignments)
-    : path_(path), root_(read_yaml(path)) {
+    : path_(path), root_(read_recipe(path)) {
   schema_.key("model.path", model_, "fine-tuned model that the first iteration begins with")
       .required();
   declare_shared(schema_, shared_);
-  read_map(schema_, root_, "", path_,
-           [](const std::string& key) { return is_section(key) || key == "stages"; });
+  cria::read_section(schema_, root_, "", path_,
+                     [](const std::string& key) { return is_section(key) || key == "stages"; });
   for (const std::string& assignment : assignments) {
     const std::string section = assignment.substr(0, assignment.find_first_of(".="));
     if (!is_section(section)) {
@@ -203,12 +155,12 @@ RlhfRecipe::RlhfRecipe(const std::string& path, const std::vector<std::string>& 
 void RlhfRecipe::read_stages() {
   const YAML::Node stages = std::as_const(root_)["stages"];
   if (!stages.IsDefined() || !stages.IsSequence() || stages.size() == 0) {
-    throw input_error(stages.IsDefined() ? place(path_, stages) : path_,
+    throw input_error(stages.IsDefined() ? place_in(path_, stages) : path_,
                       "stages is no list of iterations", "write stages: [{name: V1}, {name: V2}]");
   }
   for (const YAML::Node& node : stages) {
     if (!node.IsMap() && !node.IsNull()) {
-      throw input_error(place(path_, node), "an iteration is a group of keys", "as {name: V1}");
+      throw input_error(place_in(path_, node), "an iteration is a group of keys", "as {name: V1}");
     }
     Iteration iteration{.name = fmt::format("V{}", stages_.size() + 1), .node = node};
     for (const auto& entry : node) {
@@ -217,14 +169,14 @@ void RlhfRecipe::read_stages() {
       if (key == "name" && entry.second.IsScalar()) {
         iteration.name = entry.second.Scalar();
       } else if (is_switch && entry.second.Scalar() != "true" && entry.second.Scalar() != "false") {
-        throw input_error(place(path_, entry.second), "ppo is " + entry.second.Scalar(),
+        throw input_error(place_in(path_, entry.second), "ppo is " + entry.second.Scalar(),
                           "true, false or a group of keys");
       } else if (key == "evaluation" || !is_section(key)) {
-        throw input_error(place(path_, entry.first),
+        throw input_error(place_in(path_, entry.first),
                           fmt::format("'{}' is nothing that an iteration has", key),
                           "name, preferences, reward_helpfulness, reward_safety, rejection, ppo");
       } else if (!is_switch && !entry.second.IsMap()) {
-        throw input_error(place(path_, entry.second), key + " is no group of keys");
+        throw input_error(place_in(path_, entry.second), key + " is no group of keys");
       }
       if (key == "ppo") iteration.has_ppo = !is_switch || entry.second.Scalar() == "true";
     }
@@ -239,12 +191,12 @@ void RlhfRecipe::read_stages() {
     constexpr std::array<std::string_view, 4> kOthers = {"latest", "previous", "start", "V0"};
     if (!is_word || is_taken ||
         std::find(kOthers.begin(), kOthers.end(), iteration.name) != kOthers.end()) {
-      throw input_error(place(path_, node),
+      throw input_error(place_in(path_, node),
                         fmt::format("'{}' cannot be the name of an iteration", iteration.name),
                         is_taken ? "another one has it" : "letters and digits, as V1");
     }
     if (iteration.has_ppo && !has_section("ppo")) {
-      throw input_error(place(path_, node), iteration.name + " runs PPO without a section ppo",
+      throw input_error(place_in(path_, node), iteration.name + " runs PPO without a section ppo",
                         "give one that all iterations share");
     }
     stages_.push_back(std::move(iteration));
@@ -267,9 +219,9 @@ void RlhfRecipe::share(ConfigSchema& schema) const {
 void RlhfRecipe::read_section(ConfigSchema& schema, const std::string& section,
                               const YAML::Node& node) const {
   if (node.IsNull()) return;
-  if (!node.IsMap()) throw input_error(place(path_, node), section + " is no group of keys");
+  if (!node.IsMap()) throw input_error(place_in(path_, node), section + " is no group of keys");
   if (!is_trainer(section)) {
-    read_map(schema, node, section, path_, [](const std::string&) { return false; });
+    cria::read_section(schema, node, section, path_);
     return;
   }
   for (const auto& group : node) {
@@ -278,15 +230,16 @@ void RlhfRecipe::read_section(ConfigSchema& schema, const std::string& section,
       if (!entry.first.IsScalar()) continue;
       const std::string key = group.first.Scalar() + "." + entry.first.Scalar();
       if (is_given_by_iteration(section, key)) {
-        throw given_by_iteration(place(path_, entry.first), section, key);
+        throw given_by_iteration(place_in(path_, entry.first), section, key);
       }
     }
   }
   if (const YAML::Node recipe = node["recipe"]; recipe.IsDefined()) {
-    if (!recipe.IsScalar()) throw input_error(place(path_, recipe), "recipe is no path");
+    if (!recipe.IsScalar()) throw input_error(place_in(path_, recipe), "recipe is no path");
     schema.read_file(recipe.Scalar());
   }
-  read_map(schema, node, "", path_, [](const std::string& key) { return key == "recipe"; });
+  cria::read_section(schema, node, "", path_,
+                     [](const std::string& key) { return key == "recipe"; });
 }
 
 void RlhfRecipe::fill(ConfigSchema& schema, const std::string& section,

@@ -24,6 +24,7 @@
 #include <yaml-cpp/yaml.h>
 
 #include "trainers/ppo/ppo_config.h"
+#include "trainers/recipe_sections.h"
 #include "trainers/rejection/rejection_config.h"
 #include "trainers/reward.h"
 
@@ -69,22 +70,6 @@ struct EvaluationConfig : SharedConfig {
 void declare(ConfigSchema& schema, PreferencesConfig& config);
 void declare(ConfigSchema& schema, EvaluationConfig& config);
 void validate(const PreferencesConfig& config);
-
-// The settings of one stage of one iteration, as its trainer takes them.
-template <typename Config>
-struct StageSettings {
-  StageSettings() { declare(schema, config); }
-
-  // What an iteration gives its trainers: models, files and directories.
-  template <typename Value>
-  void set(const std::string& key, const Value& value) {
-    schema.set(key + "=" + nlohmann::json(value).dump());
-  }
-  std::string text() const { return schema.print(); }
-
-  Config config;
-  ConfigSchema schema;
-};
 
 class RlhfRecipe {
  public:

@@ -19,6 +19,7 @@ enum class Purpose : uint16_t {
   data_synthesis = 6,
   answer_order = 7,
   instructions = 8,
+  data_share = 9,
 };
 
 using PhiloxBlock = std::array<uint32_t, 4>;

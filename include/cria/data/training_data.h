@@ -50,6 +50,9 @@ struct DataOptions {
   // many as all files hold together, whatever the share of each. first_exhausted, all_exhausted:
   // until, at its share, the first or the last file has been gone through once.
   std::string epoch = "total";
+  // weights: the share of each file in the stream is its weight. sizes: its weight times what it
+  // holds, so that files of weight 1 are gone through equally often.
+  std::string mixing = "weights";
   uint64_t seed = 0;
   Targets targets = Targets::all;
   std::optional<std::string> separator;  // plain prompt/completion form instead of the chat format

@@ -15,6 +15,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <optional>
 #include <string>
 #include <variant>
@@ -34,10 +35,11 @@ class ConfigSchema {
  public:
   // Where a value goes. The field must outlive the schema; what it holds when registered is the
   // default. An optional is empty when the file says null; DataPath entries are maps
-  // {path, weight} or just the path.
+  // {path, weight, share} or just the path; a map of texts has names of the user's own.
   using Field = std::variant<bool*, int*, int64_t*, uint64_t*, float*, double*, std::string*,
                              std::optional<int64_t>*, std::optional<double>*, std::vector<double>*,
-                             std::vector<std::string>*, std::vector<DataPath>*>;
+                             std::vector<std::string>*, std::vector<DataPath>*,
+                             std::map<std::string, std::string>*>;
 
   class Key {
    public:

@@ -1,4 +1,4 @@
-#include "trainers/commands/demo_questions.h"
+#include "trainers/evaluation/demo_questions.h"
 
 #include "cria/data/json_lines.h"
 #include "cria/demo_world/files.h"
