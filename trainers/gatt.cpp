@@ -37,14 +37,9 @@ class GattRun {
     validate(config);
     sampler_config_ = read_model_config(config.sampler_path());
     require_tokenizer(config.sampler_path(), sampler_config_, tokenizer_, "gatt.sampler");
-    if (config.has_reward_models()) {
-      rewards_ = std::make_unique<RewardModels>(
-          RewardModelOptions{.helpfulness = config.gatt.helpfulness,
-                             .safety = config.gatt.safety,
-                             .precision = config.gatt.reward_precision,
-                             .batch_tokens = config.gatt.batch_tokens,
-                             .group = "gatt"},
-          setup_.backend(), tokenizer_);
+    if (config.gatt.has_reward_models()) {
+      rewards_ = std::make_unique<RewardModels>(config.gatt.reward_models("gatt"), setup_.backend(),
+                                                tokenizer_);
     }
     // What is sampled can be scored and trained on.
     max_context_ = std::min(sampler_config_.max_position_embeddings, config.data.max_length);

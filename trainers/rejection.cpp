@@ -72,12 +72,7 @@ class RejectionRun {
     const Tokenizer& tokenizer = setup_.tokenizer();
     const ModelConfig generator = read_model_config(config_.generator_path());
     require_tokenizer(config_.generator_path(), generator, tokenizer, "rejection.generator");
-    RewardModels rewards({.helpfulness = r.helpfulness,
-                          .safety = r.safety,
-                          .precision = r.reward_precision,
-                          .batch_tokens = r.batch_tokens,
-                          .group = "rejection"},
-                         backend, tokenizer);
+    RewardModels rewards(r.reward_models("rejection"), backend, tokenizer);
     // What is sampled can be scored and trained on.
     const int64_t max_context = std::min(
         {generator.max_position_embeddings, rewards.max_length(), config_.data.max_length});

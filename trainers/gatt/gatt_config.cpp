@@ -59,14 +59,7 @@ void declare(ConfigSchema& schema, GattConfig& c) {
   declare(schema, c, TrainingFiles::made);
   auto& g = c.gatt;
   schema.key("gatt.sampler", g.sampler, "model that answers and makes lists; empty: model.path");
-  schema.key("gatt.helpfulness", g.helpfulness, "reward model, for the best of num_samples");
-  schema.key("gatt.safety", g.safety, "reward model of safety; both may be left out");
-  schema.choice("gatt.reward_precision", g.reward_precision, {"fp32", "bf16"},
-                "of the reward models");
-  schema
-      .key("gatt.batch_tokens", g.batch_tokens,
-           "tokens in a pass of a reward model; 0: its longest sequence, 2048 at least")
-      .at_least(0);
+  declare_reward_models(schema, "gatt", g);
   schema.choice("gatt.checker", g.checker, {"none", "demo_world"},
                 "a program that says whether an answer follows: it comes before the reward when "
                 "the best is chosen, and decides on preferences");
@@ -122,7 +115,7 @@ void validate(const GattConfig& config) {
   if (g.source == "file" && g.instructions.empty()) {
     throw input_error("gatt.instructions", "names no file, and gatt.source is file");
   }
-  if (g.num_samples > 1 && !config.has_reward_models() && g.checker == "none") {
+  if (g.num_samples > 1 && !g.has_reward_models() && g.checker == "none") {
     throw input_error("gatt.num_samples",
                       fmt::format("{} answers, and nothing that says which is best", g.num_samples),
                       "set gatt.helpfulness, gatt.safety or gatt.checker, or num_samples: 1");

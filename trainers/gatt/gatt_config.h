@@ -5,6 +5,7 @@
 #include "cria/data/ghost_attention.h"
 #include "cria/generate/generator.h"
 
+#include "trainers/reward_models_config.h"
 #include "trainers/sampling_config.h"
 #include "trainers/train_config.h"
 
@@ -20,12 +21,8 @@ struct ListedKind {
 };
 
 struct GattConfig : TrainConfig {
-  struct : SamplingConfig {
-    std::string sampler;      // empty: model.path
-    std::string helpfulness;  // reward models, for the best of several answers
-    std::string safety;
-    std::string reward_precision = "fp32";
-    int64_t batch_tokens = 0;
+  struct : SamplingConfig, RewardModelsConfig {
+    std::string sampler;  // empty: model.path
     std::string checker = "none";
 
     std::string source = "lists";
@@ -73,7 +70,6 @@ struct GattConfig : TrainConfig {
   const std::string& sampler_path() const {
     return gatt.sampler.empty() ? model.path : gatt.sampler;
   }
-  bool has_reward_models() const { return !gatt.helpfulness.empty() || !gatt.safety.empty(); }
   std::vector<const ListedKind*> listed_kinds() const {
     return {&gatt.hobby, &gatt.language, &gatt.figure};
   }

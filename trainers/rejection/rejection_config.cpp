@@ -18,11 +18,7 @@ void declare(ConfigSchema& schema, RejectionConfig& c) {
   auto& r = c.rejection;
   schema.key("rejection.generator", r.generator,
              "model that answers; empty: model.path, else that one learns from its answers");
-  schema.key("rejection.helpfulness", r.helpfulness, "reward model of helpfulness");
-  schema.key("rejection.safety", r.safety,
-             "reward model of safety; one of the two may be left out");
-  schema.choice("rejection.reward_precision", r.reward_precision, {"fp32", "bf16"},
-                "of the reward models");
+  declare_reward_models(schema, "rejection", r);
   schema.key("rejection.prompts", r.prompts, "files of prompts, each answered num_samples times")
       .required();
   // The two bounds make the keys of random numbers: see sample_key().
@@ -43,10 +39,6 @@ void declare(ConfigSchema& schema, RejectionConfig& c) {
   schema
       .key("rejection.chunk_prompts", r.chunk_prompts,
            "prompts of a rank between two writes of the pool; 0: eight times what fills the slots")
-      .at_least(0);
-  schema
-      .key("rejection.batch_tokens", r.batch_tokens,
-           "tokens in a pass of a reward model; 0: its longest sequence, 2048 at least")
       .at_least(0);
 
   schema.key("rejection.select_top", r.select_top, "best answers of each prompt to train on")

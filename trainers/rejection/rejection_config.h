@@ -2,24 +2,21 @@
 // itself, and the group `rejection`.
 #pragma once
 
+#include "trainers/reward_models_config.h"
 #include "trainers/sampling_config.h"
 #include "trainers/train_config.h"
 
 namespace cria {
 
 struct RejectionConfig : TrainConfig {
-  struct : SamplingConfig {
-    std::string generator;    // empty: model.path
-    std::string helpfulness;  // reward models; one of the two may be empty
-    std::string safety;
-    std::string reward_precision = "fp32";
+  struct : SamplingConfig, RewardModelsConfig {
+    std::string generator;  // empty: model.path
     std::vector<std::string> prompts;
     int64_t iteration = 1;
 
     int64_t num_samples = 8;
     std::vector<double> temperatures = {1.0};
     int64_t chunk_prompts = 0;
-    int64_t batch_tokens = 0;
 
     int64_t select_top = 1;
     std::string pool = "previous";
