@@ -156,7 +156,7 @@ void find_used(const Element& element, std::set<std::string>& used) {
 
 // "0 0 WIDTH HEIGHT", from the attribute or from a size in pixels.
 std::string view_box(const Element& svg) {
-  const std::string box = svg.get("<xmlattr>.viewBox", "");
+  std::string box = svg.get("<xmlattr>.viewBox", "");
   if (!box.empty()) return box;
   const auto pixels = [&](const char* name) {
     return std::atof(svg.get(std::string("<xmlattr>.") + name, "0").c_str());

@@ -358,11 +358,15 @@ class Finder {
                      [&](const auto& a, const auto& b) { return less(a.place, b.place); });
   }
 
-  // Files come in the order of the runs that they are named after: sft.t0 is of the run sft.
+  // Files come in the order of the runs that they are named after: sft.t0 and red_team.sft are of
+  // the run sft.
   size_t stage_of(const std::string& name) const {
     for (size_t i = 0; i < files_.runs.size(); ++i) {
       const std::string& run = files_.runs[i].place.name;
-      if (name == run || name.starts_with(run + ".") || name.starts_with(run + "/")) return i;
+      if (name == run || name.starts_with(run + ".") || name.starts_with(run + "/") ||
+          name.ends_with("." + run)) {
+        return i;
+      }
     }
     return files_.runs.size();
   }
