@@ -58,7 +58,7 @@ mutate: setup ## seeded bugs in the CUDA kernels, each of which the tests must s
 	@cmake --build $(BUILD) -j $(JOBS) --target test_ops test_kernels
 	@tests/mutations/mutate.py --build $(BUILD) --jobs $(JOBS) $(if $(ONLY),--only $(ONLY))
 
-demo: build ## from tokenizer to PPO on a small world, questions answered before and after, in minutes on a CPU
+demo: build ## the whole recipe on a small world, from tokenizer to a report, in minutes on a CPU
 	@configs/demo/demo.sh $(BUILD)/cria
 
 bench: setup ## benchmarks beside PyTorch and transformers from PyPI, into build/benchmarks.md

@@ -98,7 +98,7 @@ say "context distillation: refusals given with a pre-prompt, learnt without it"
 train distill distill
 say "how much safety data: the same helpful examples, growing shares of safe answers"
 grep -m 4000 '"category":"helpful"' "$run/data/sft_train.jsonl" >"$run/study_helpful.jsonl"
-grep -m 2000 -e '"kind":"lookalike"' -e 'can not help' "$run/data/sft_train.jsonl" >"$run/study_safe.jsonl"
+grep -m 2000 -e '"kind":"lookalike"' -e '"completion":"[^"]*can not help' "$run/data/sft_train.jsonl" >"$run/study_safe.jsonl"
 some_of 80 recall spell colour risky lookalike >"$run/study_prompts.jsonl"
 train study study_safety
 say "quality or quantity: few clean examples, many noisy ones"
