@@ -298,6 +298,33 @@ TEST_F(ReportCommand, OfRightAnswersSetsStagesSideBySide) {
   EXPECT_LT(printed_.find("recall"), printed_.find("sum")) << "as the demo world names them";
 }
 
+TEST_F(ReportCommand, OfGhostAttentionSetsToldOnceBesideToldEveryTurn) {
+  fs::create_directory(path("all"));
+  const auto share = [](int followed, int checked) {
+    return json{
+        {"followed", followed}, {"checked", checked}, {"share", double(followed) / checked}};
+  };
+  const auto told = [&](int late) {
+    const json turns = {{"1", share(8, 8)}, {"10-20", share(late, 80)}};
+    return json{{"trained", {{"turns", turns}, {"by_turn", {share(8, 8), share(late, 80)}}}},
+                {"kinds", {{"persona", turns}}}};
+  };
+  const auto model = [&](const char* name, int once, int every) {
+    return json{{"name", name},
+                {"consistency", {{"long_once", told(once)}, {"every_turn", told(every)}}}};
+  };
+  write_bytes(path("all/gatt_eval.json"),
+              json{{"models", {model("sft", 10, 70), model("gatt", 60, 72)}}}.dump());
+  const std::string page = report({path("all")});
+  expect_self_contained(page);
+  const std::string shown = section(page, "ghost-attention");
+  EXPECT_EQ(plots(shown), 2u);
+  for (const char* figure : {"12.5%", "87.5%", "75.0%", "90.0%"}) {
+    EXPECT_EQ(count(shown, figure), 1u) << figure;
+    EXPECT_EQ(count(printed_, figure), 1u) << printed_;
+  }
+}
+
 // Attention, distillation and studies: whoever draws a picture puts it beside its figures.
 TEST_F(ReportCommand, OfAPictureBesideItsFigures) {
   fs::create_directory(path("all"));

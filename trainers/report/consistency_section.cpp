@@ -95,6 +95,14 @@ Table by_range(const ordered_json& figures) {
 
 }  // namespace
 
+std::vector<Table> consistency_tables(const RunFiles& files) {
+  std::vector<Table> tables;
+  for (const FigureFile* file : files.of(FigureKind::consistency)) {
+    read_figures(*file, [&](const ordered_json& figures) { tables.push_back(by_range(figures)); });
+  }
+  return tables;
+}
+
 Section consistency_section(const RunFiles& files) {
   Section section("ghost-attention", "Ghost Attention");
   const auto all = files.of(FigureKind::consistency);

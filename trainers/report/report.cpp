@@ -44,6 +44,9 @@ void print_tables(const RunFiles& files) {
     fmt::print("\n{}{}", set.title.empty() ? "" : "at " + set.title + "\n",
                plain_text(right_answer_table(set)));
   }
+  for (const Table& table : consistency_tables(files)) {
+    fmt::print("\ninstructions followed\n{}", plain_text(table));
+  }
 }
 
 }  // namespace

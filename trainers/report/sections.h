@@ -30,6 +30,9 @@ Section picture_section(const RunFiles& files);
 Section dialogue_section(const RunFiles& files);
 Section config_section(const RunFiles& files);
 
+// How often instructions are followed, by turns of the dialogue: a table for each `cria gatt eval`.
+std::vector<Table> consistency_tables(const RunFiles& files);
+
 // Items of one group (Place::group) together, in the order in which the groups appear.
 template <typename Item>
 std::vector<std::pair<std::string, std::vector<const Item*>>> in_groups(
