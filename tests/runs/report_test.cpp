@@ -59,7 +59,7 @@ void expect_self_contained(const std::string& page) {
 // The cells of a row of the summary.
 std::vector<std::string> summary_row(const std::string& page, const std::string& run) {
   const std::string summary = section(page, "summary");
-  const size_t begin = summary.find(">" + run + "</th>");
+  const size_t begin = summary.find(">" + run + "</th><td");
   EXPECT_NE(begin, std::string::npos) << run;
   if (begin == std::string::npos) return {};
   const std::string row = summary.substr(begin, summary.find("</tr>", begin) - begin);
