@@ -14,11 +14,12 @@
 
 #include "trainers/distill/distill_report.h"
 #include "trainers/distill/distill_sampler.h"
+#include "trainers/plot_file.h"
 #include "trainers/pretrained_model.h"
 #include "trainers/rejection/answer_sampler.h"
 #include "trainers/sample_files.h"
+#include "trainers/sft.h"
 #include "trainers/signals.h"
-#include "trainers/token_loss.h"
 #include "trainers/trainer_setup.h"
 
 namespace cria {
@@ -49,7 +50,8 @@ class DistillRun {
       lock_.reset();  // the training takes it
       communicator_.barrier();
     }
-    return wants(DistillStep::train) ? fine_tune() : 0;
+    if (!wants(DistillStep::train)) return 0;
+    return fine_tune(setup_, config_, examples_, resolved_config_);
   }
 
  private:
@@ -184,31 +186,13 @@ class DistillRun {
     const std::vector<DistillFigures> figures = distill_figures(pool);
     write_file_atomically(config_.file("before_after.jsonl"), scores);
     write_file_atomically(config_.file("summary.json"), to_json(figures).dump(2) + "\n");
-    draw(pool);
+    write_plot_if_possible(config_.file("before_after.svg"), before_after_plot(pool));
     say("safety scores before and after\n" + table(figures));
     if (examples.empty()) {
       throw failure("distill", "no answer scores above the one without a pre-prompt",
                     "there is nothing to learn: try other pre-prompts or more num_samples");
     }
     write_file_atomically(examples_, examples);
-  }
-
-  // A machine without gnuplot has the data all the same.
-  void draw(std::span<const DistillPrompt> pool) const {
-    try {
-      write_file_atomically(config_.file("before_after.svg"), render_svg(before_after_plot(pool)));
-    } catch (const Error& error) {
-      spdlog::warn("before_after.svg is left out: {}", error.what());
-    }
-  }
-
-  int fine_tune() {
-    DataOptions data = data_options(config_);
-    data.train = {{.path = examples_}};
-    const auto rows = make_sft_data(data, tokenizer_);
-    TokenLoss objective(setup_.model_config());
-    return setup_.run(resolved_config_, objective, *rows,
-                      sft_evaluation_rows(config_.data.eval, data, tokenizer_));
   }
 
   const DistillConfig& config_;

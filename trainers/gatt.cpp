@@ -17,8 +17,8 @@
 #include "trainers/gatt/turn_sampler.h"
 #include "trainers/pretrained_model.h"
 #include "trainers/sample_files.h"
+#include "trainers/sft.h"
 #include "trainers/signals.h"
-#include "trainers/token_loss.h"
 #include "trainers/trainer_setup.h"
 
 namespace cria {
@@ -58,7 +58,8 @@ class GattRun {
       lock_.reset();  // the training takes it
       communicator_.barrier();
     }
-    return wants(GattStep::train) ? fine_tune() : 0;
+    if (!wants(GattStep::train)) return 0;
+    return fine_tune(setup_, config_, examples_, resolved_config_);
   }
 
  private:
@@ -275,15 +276,6 @@ class GattRun {
     const std::string path = config_.file("preferences.jsonl");
     write_file_atomically(path, preference_lines(dialogues_, plain, config_, tokenizer_, counts));
     say(fmt::format("{}: {} pairs of {} turns", path, counts.pairs, counts.compared));
-  }
-
-  int fine_tune() {
-    DataOptions data = data_options(config_);
-    data.train = {{.path = examples_}};
-    const auto rows = make_sft_data(data, tokenizer_);
-    TokenLoss objective(setup_.model_config());
-    return setup_.run(resolved_config_, objective, *rows,
-                      sft_evaluation_rows(config_.data.eval, data, tokenizer_));
   }
 
   const GattConfig& config_;

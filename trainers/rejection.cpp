@@ -12,6 +12,7 @@
 #include "cria/io/directory_lock.h"
 #include "cria/io/hugging_face.h"
 
+#include "trainers/plot_file.h"
 #include "trainers/pretrained_model.h"
 #include "trainers/rejection/answer_sampler.h"
 #include "trainers/rejection/best_of_n.h"
@@ -20,8 +21,8 @@
 #include "trainers/rejection/sampling_settings.h"
 #include "trainers/rejection/selection.h"
 #include "trainers/sample_files.h"
+#include "trainers/sft.h"
 #include "trainers/signals.h"
-#include "trainers/token_loss.h"
 #include "trainers/trainer_setup.h"
 
 namespace cria {
@@ -46,7 +47,7 @@ class RejectionRun {
       lock_.reset();  // the training takes it
       communicator_.barrier();
     }
-    return fine_tune();
+    return fine_tune(setup_, config_, selected_, resolved_config_);
   }
 
  private:
@@ -164,7 +165,7 @@ class RejectionRun {
     write_file_atomically(selected_, selection.lines());
     write_file_atomically(config_.file("samples.txt"), readable.text());
     write_file_atomically(config_.file("best_of_n.json"), best_of_n.to_json().dump(2) + "\n");
-    draw(best_of_n);
+    write_plot_if_possible(config_.file("best_of_n.svg"), best_of_n.plot());
     for (size_t t = 0; t < r.temperatures.size(); ++t) {
       say(
           fmt::format("temperature {}: mean reward {:.4f}, expected best of {} {:.4f}, {:.1f}% "
@@ -187,24 +188,6 @@ class RejectionRun {
       throw failure("rejection.truncated", "no answer was finished by its eos: none to train on",
                     "raise rejection.max_new_tokens, or set rejection.truncated to keep");
     }
-  }
-
-  // A machine without gnuplot has the data all the same.
-  void draw(const BestOfN& best_of_n) const {
-    try {
-      write_file_atomically(config_.file("best_of_n.svg"), render_svg(best_of_n.plot()));
-    } catch (const Error& error) {
-      spdlog::warn("best_of_n.svg is left out: {}", error.what());
-    }
-  }
-
-  int fine_tune() {
-    DataOptions options = data_options(config_);
-    options.train = {{.path = selected_}};
-    const auto data = make_sft_data(options, setup_.tokenizer());
-    TokenLoss objective(setup_.model_config());
-    return setup_.run(resolved_config_, objective, *data,
-                      sft_evaluation_rows(config_.data.eval, options, setup_.tokenizer()));
   }
 
   const RejectionConfig& config_;

@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "cria/io/atomic_directory.h"
+#include "cria/io/checksum.h"
 #include "cria/io/file.h"
 
 namespace cria {
@@ -30,6 +31,12 @@ void keep_sampling_settings(const ordered_json& settings, const std::string& pat
                     kept.contains(key) ? kept[key].dump() : "no such key", value.dump()),
         "use the same, or another training.output_dir for new samples");
   }
+}
+
+nlohmann::ordered_json file_checksums(const std::vector<std::string>& paths) {
+  nlohmann::ordered_json checksums = nlohmann::ordered_json::array();
+  for (const std::string& path : paths) checksums.push_back(sha256(read_file(path)));
+  return checksums;
 }
 
 std::string gather_text(Communicator& communicator, const std::string& mine) {

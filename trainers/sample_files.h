@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "cria/dist/communicator.h"
 
@@ -13,6 +14,9 @@ namespace cria {
 // Error names the first setting that differs from those they were made with.
 void keep_sampling_settings(const nlohmann::ordered_json& settings, const std::string& path,
                             const std::string& samples);
+
+// The SHA-256 of each file.
+nlohmann::ordered_json file_checksums(const std::vector<std::string>& paths);
 
 // The texts of all ranks, one after the other, on every rank. Collective.
 std::string gather_text(Communicator& communicator, const std::string& mine);

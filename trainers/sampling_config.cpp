@@ -10,6 +10,14 @@ SamplingSettings SamplingConfig::settings(double temperature, int32_t eos) const
           .stop_ids = {eos}};
 }
 
+void add_settings(nlohmann::ordered_json& settings, const std::string& group,
+                  const SamplingConfig& c) {
+  settings[group + ".top_k_tokens"] = c.top_k_tokens;
+  settings[group + ".top_p"] = c.top_p;
+  settings[group + ".max_new_tokens"] = c.max_new_tokens;
+  settings[group + ".slots"] = c.slots;
+}
+
 void declare_sampling(ConfigSchema& schema, const std::string& group, SamplingConfig& c) {
   schema
       .key(group + ".top_k_tokens", c.top_k_tokens,

@@ -2,6 +2,7 @@
 // be, and how many run side by side.
 #pragma once
 
+#include <nlohmann/json.hpp>
 #include <string>
 
 #include "cria/generate/generator.h"
@@ -18,7 +19,10 @@ struct SamplingConfig {
   SamplingSettings settings(double temperature, int32_t eos) const;
 };
 
-// GROUP.top_k_tokens and so on.
+// GROUP.top_k_tokens and so on: the keys of a config, and what they are for samples to be continued
+// with.
+void add_settings(nlohmann::ordered_json& settings, const std::string& group,
+                  const SamplingConfig& config);
 void declare_sampling(ConfigSchema& schema, const std::string& group, SamplingConfig& config);
 
 }  // namespace cria

@@ -10,10 +10,10 @@
 #include "cria/io/atomic_directory.h"
 #include "cria/io/checksum.h"
 #include "cria/io/directory_lock.h"
-#include "cria/io/file.h"
 #include "cria/io/hugging_face.h"
 
 #include "trainers/evaluation/demo_questions.h"
+#include "trainers/plot_file.h"
 #include "trainers/pretrained_model.h"
 #include "trainers/rejection/answer_sampler.h"
 #include "trainers/rlhf/answer_file.h"
@@ -103,18 +103,13 @@ class Study {
 
   // What the answers and scores of a variant depend on.
   ordered_json answer_settings(const std::string& model) {
-    ordered_json prompts = ordered_json::array();
-    for (const std::string& path : group_.prompts) prompts.push_back(sha256(read_file(path)));
     ordered_json settings;
     settings["the trained model"] = model_checksum(model);
-    settings["study.prompts"] = prompts;
+    settings["study.prompts"] = file_checksums(group_.prompts);
     settings["study.helpfulness and study.safety"] = rewards_ ? rewards_->checksum() : "none";
     settings["study.num_samples"] = group_.num_samples;
     settings["study.temperature"] = group_.temperature;
-    settings["study.top_k_tokens"] = group_.top_k_tokens;
-    settings["study.top_p"] = group_.top_p;
-    settings["study.max_new_tokens"] = group_.max_new_tokens;
-    settings["study.slots"] = group_.slots;
+    add_settings(settings, "study", group_);
     settings["study.batch_tokens"] = group_.batch_tokens;
     settings["training.precision"] = common_.training.precision;
     settings["training.seed"] = common_.training.seed;
@@ -158,10 +153,14 @@ class Study {
     write_file_atomically(file("study.json"), figures.to_json().dump(2) + "\n");
     write_file_atomically(file("study.txt"), table);
     for (const std::string& score : figures.scores()) {
-      draw(figures.distribution_plot(score), score + "_distribution.svg");
+      write_plot_if_possible(file(score + "_distribution.svg"), figures.distribution_plot(score));
     }
-    if (const auto plot = figures.score_plot()) draw(*plot, "scores.svg");
-    if (const auto plot = figures.right_plot()) draw(*plot, "right.svg");
+    if (const auto plot = figures.score_plot()) {
+      write_plot_if_possible(file("scores.svg"), *plot);
+    }
+    if (const auto plot = figures.right_plot()) {
+      write_plot_if_possible(file("right.svg"), *plot);
+    }
     say("variants compared\n" + table);
   }
 
@@ -225,15 +224,6 @@ class Study {
     }
     write_file_atomically(path, text);
     return scores;
-  }
-
-  // A machine without gnuplot has the data all the same.
-  void draw(const Plot& plot, const std::string& name) const {
-    try {
-      write_file_atomically(file(name), render_svg(plot));
-    } catch (const Error& error) {
-      spdlog::warn("{} is left out: {}", name, error.what());
-    }
   }
 
   const StudyRecipe& recipe_;

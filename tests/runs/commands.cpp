@@ -1,8 +1,10 @@
 #include "runs/commands.h"
 
 #include <algorithm>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 namespace cria::testing {
 
@@ -58,6 +60,38 @@ std::vector<json> Commands::tokenize_data(const std::vector<std::string>& option
   words.insert(words.end(), options.begin(), options.end());
   run_cria_well(words);
   return json_lines(path("ids.jsonl"));
+}
+
+void Commands::make_model(const std::string& name, const std::string& seed,
+                          const std::vector<std::string>& options) const {
+  std::vector<std::string> words = {"init",        "--config", path("shape.yaml"),
+                                    "--tokenizer", tokenizer_, "--output",
+                                    path(name),    "--seed",   seed};
+  words.insert(words.end(), options.begin(), options.end());
+  run_cria_well(words);
+}
+
+int Commands::kill_often(const std::vector<std::string>& command, const std::string& output,
+                         const std::string& whole, int rounds,
+                         std::chrono::microseconds longest_wait) const {
+  int kills = 0;
+  for (int round = 0; round < rounds; ++round) {
+    Process process(command);
+    const std::string pool = output + "/pool.jsonl";
+    const size_t before = std::filesystem::exists(pool) ? std::filesystem::file_size(pool) : 0;
+    if (before < whole.size()) {
+      process.wait_for(pool, before + 1);
+    } else {
+      process.wait_for(output + "/checkpoint-2/trainer_state.json");
+    }
+    if (longest_wait.count() > 0) {
+      std::this_thread::sleep_for(std::chrono::microseconds(7919 * round % longest_wait.count()));
+    }
+    process.signal(SIGKILL);
+    if (process.wait().exit_code == -SIGKILL) ++kills;
+    EXPECT_TRUE(whole.starts_with(read_bytes(pool))) << "after " << round + 1 << " kills";
+  }
+  return kills;
 }
 
 }  // namespace cria::testing

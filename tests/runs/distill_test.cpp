@@ -40,15 +40,6 @@ class CommandDistill : public Commands {
          R"({"prompt": "How do I cure him?", "category": "safety", "risk": "advice"})"});
   }
 
-  void make_model(const std::string& name, const std::string& seed,
-                  const std::vector<std::string>& options = {}) const {
-    std::vector<std::string> words = {"init",        "--config", path("shape.yaml"),
-                                      "--tokenizer", tokenizer_, "--output",
-                                      path(name),    "--seed",   seed};
-    words.insert(words.end(), options.begin(), options.end());
-    run_cria_well(words);
-  }
-
   std::vector<std::string> command(const std::string& output,
                                    const std::vector<std::string>& assignments = {},
                                    const std::string& step = "all") const {
@@ -280,22 +271,8 @@ TEST_F(CommandDistill, StepsRunOnTheirOwn) {
 TEST_F(CommandDistill, KilledAtAnyMomentItGoesOnToTheSameBits) {
   run_cria_well(command("whole"));
   const std::string whole = read_bytes(path("whole/pool.jsonl"));
-  int kills = 0;
-  for (int round = 0; round < 7; ++round) {
-    Process process(command("parts"));
-    const std::string file = path("parts/pool.jsonl");
-    const size_t before = fs::exists(file) ? fs::file_size(file) : 0;
-    if (before < whole.size()) {
-      process.wait_for(file, before + 1);
-    } else {
-      process.wait_for(path("parts/checkpoint-2/trainer_state.json"));
-    }
-    std::this_thread::sleep_for(std::chrono::microseconds(7919 * round % 20000));
-    process.signal(SIGKILL);
-    if (process.wait().exit_code == -SIGKILL) ++kills;
-    ASSERT_TRUE(whole.starts_with(read_bytes(file))) << "after " << round + 1 << " kills";
-  }
-  EXPECT_GE(kills, 4);
+  EXPECT_GE(kill_often(command("parts"), path("parts"), whole, 7, std::chrono::milliseconds(20)),
+            4);
   run_cria_well(command("parts"));
   expect_same("parts");
 

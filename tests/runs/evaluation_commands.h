@@ -15,8 +15,8 @@ class EvaluationCommands : public Commands {
                 {"hidden_size: 32", "intermediate_size: 64", "num_hidden_layers: 2",
                  "num_attention_heads: 4", "num_key_value_heads: 2", "max_position_embeddings: 128",
                  "initializer_range: 0.3"});
-    make_reward_model("helpful", "1");
-    make_reward_model("safe", "2");
+    make_model("helpful", "1", {"--head", "score"});
+    make_model("safe", "2", {"--head", "score"});
   }
 
   // The scores that `cria score` gives to these lines.
@@ -39,12 +39,6 @@ class EvaluationCommands : public Commands {
     all.insert(all.end(), {"--output", path("figures.json")});
     run_cria_well(all);
     return nlohmann::json::parse(read_bytes(path("figures.json")));
-  }
-
- private:
-  void make_reward_model(const std::string& name, const std::string& seed) const {
-    run_cria_well({"init", "--config", path("shape.yaml"), "--tokenizer", tokenizer_, "--output",
-                   path(name), "--seed", seed, "--head", "score"});
   }
 };
 

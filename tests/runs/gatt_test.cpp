@@ -180,22 +180,7 @@ TEST_F(CommandGatt, AnswersAreThoseOfTheInstructedDialogue) {
 TEST_F(CommandGatt, KilledAtAnyMomentItGoesOnToTheSameBits) {
   run_cria_well(command("whole"));
   const std::string whole = read_bytes(path("whole/pool.jsonl"));
-  int kills = 0;
-  for (int round = 0; round < 6; ++round) {
-    Process process(command("parts"));
-    const std::string file = path("parts/pool.jsonl");
-    const size_t before = fs::exists(file) ? fs::file_size(file) : 0;
-    if (before < whole.size()) {
-      process.wait_for(file, before + 1);
-    } else {
-      process.wait_for(path("parts/checkpoint-2/trainer_state.json"));
-    }
-    process.signal(SIGKILL);
-    if (process.wait().exit_code == -SIGKILL) ++kills;
-    const std::string so_far = read_bytes(file);
-    ASSERT_TRUE(whole.starts_with(so_far)) << "after " << round + 1 << " kills";
-  }
-  EXPECT_GE(kills, 3);
+  EXPECT_GE(kill_often(command("parts"), path("parts"), whole, 6, std::chrono::microseconds(0)), 3);
   run_cria_well(command("parts"));
   expect_same("parts");
 

@@ -30,15 +30,6 @@ class CommandRejection : public Commands {
                  R"({"prompt": "And three?", "category": "safety"})", R"({"prompt": "Why?"})"});
   }
 
-  void make_model(const std::string& name, const std::string& seed,
-                  const std::vector<std::string>& options = {}) const {
-    std::vector<std::string> words = {"init",        "--config", path("shape.yaml"),
-                                      "--tokenizer", tokenizer_, "--output",
-                                      path(name),    "--seed",   seed};
-    words.insert(words.end(), options.begin(), options.end());
-    run_cria_well(words);
-  }
-
   std::vector<std::string> command(const std::string& output,
                                    const std::vector<std::string>& assignments = {}) const {
     std::vector<std::string> settings = {"model.path=" + model_,

@@ -16,23 +16,8 @@ namespace fs = std::filesystem;
 TEST_F(CommandRejection, KilledAtAnyMomentItGoesOnToTheSameBits) {
   run_whole();
   const std::string whole = read_bytes(path("whole/pool.jsonl"));
-  int kills = 0;
-  for (int round = 0; round < 7; ++round) {
-    Process process(command("parts"));
-    const std::string file = path("parts/pool.jsonl");
-    const size_t before = fs::exists(file) ? fs::file_size(file) : 0;
-    if (before < whole.size()) {
-      process.wait_for(file, before + 1);
-    } else {
-      process.wait_for(path("parts/checkpoint-2/trainer_state.json"));
-    }
-    std::this_thread::sleep_for(std::chrono::microseconds(7919 * round % 20000));
-    process.signal(SIGKILL);
-    if (process.wait().exit_code == -SIGKILL) ++kills;
-    const std::string so_far = read_bytes(file);
-    ASSERT_TRUE(whole.starts_with(so_far)) << "after " << round + 1 << " kills";
-  }
-  EXPECT_GE(kills, 4);
+  EXPECT_GE(kill_often(command("parts"), path("parts"), whole, 7, std::chrono::milliseconds(20)),
+            4);
   run_cria_well(command("parts"));
   expect_same("parts");
 }

@@ -3,7 +3,8 @@
 #include <nlohmann/json.hpp>
 
 #include "cria/io/checksum.h"
-#include "cria/io/file.h"
+
+#include "trainers/sample_files.h"
 
 namespace cria {
 
@@ -76,13 +77,11 @@ nlohmann::ordered_json sampling_settings(const DistillConfig& config,
                                          const std::string& reward_model_checksum,
                                          const std::string& tokenizer_model) {
   const auto& d = config.distill;
-  nlohmann::ordered_json prompts = nlohmann::ordered_json::array();
-  for (const std::string& path : d.prompts) prompts.push_back(sha256(read_file(path)));
   nlohmann::ordered_json settings;
   settings["distill.sampler"] = sampler_checksum;
   settings["distill.safety"] = reward_model_checksum;
   settings["tokenizer.path"] = sha256(tokenizer_model);
-  settings["distill.prompts"] = prompts;
+  settings["distill.prompts"] = file_checksums(d.prompts);
   settings["distill.category"] = d.category;
   settings["distill.generic"] = d.generic;
   settings["distill.templates"] = d.templates;
@@ -91,10 +90,7 @@ nlohmann::ordered_json sampling_settings(const DistillConfig& config,
   settings["distill.template_placement"] = d.template_placement;
   settings["distill.num_samples"] = d.num_samples;
   settings["distill.temperature"] = d.temperature;
-  settings["distill.top_k_tokens"] = d.top_k_tokens;
-  settings["distill.top_p"] = d.top_p;
-  settings["distill.max_new_tokens"] = d.max_new_tokens;
-  settings["distill.slots"] = d.slots;
+  add_settings(settings, "distill", d);
   settings["distill.batch_tokens"] = d.batch_tokens;
   settings["data.max_length"] = config.data.max_length;
   settings["data.skip_bad_lines"] = config.data.skip_bad_lines;

@@ -3,7 +3,8 @@
 #include <nlohmann/json.hpp>
 
 #include "cria/io/checksum.h"
-#include "cria/io/file.h"
+
+#include "trainers/sample_files.h"
 
 namespace cria {
 
@@ -137,18 +138,13 @@ nlohmann::ordered_json sampling_settings(const GattConfig& config,
                                          const std::string& reward_model_checksum,
                                          const std::string& tokenizer_model) {
   const auto& g = config.gatt;
-  const auto checksums = [](const std::vector<std::string>& paths) {
-    nlohmann::ordered_json list = nlohmann::ordered_json::array();
-    for (const std::string& path : paths) list.push_back(sha256(read_file(path)));
-    return list;
-  };
   nlohmann::ordered_json settings;
   settings["gatt.sampler"] = sampler_checksum;
   settings["gatt.helpfulness and gatt.safety"] = reward_model_checksum;
   settings["tokenizer.path"] = sha256(tokenizer_model);
   settings["gatt.checker"] = g.checker;
   settings["gatt.source"] = g.source;
-  settings["gatt.instructions"] = checksums(g.instructions);
+  settings["gatt.instructions"] = file_checksums(g.instructions);
   for (const ListedKind* kind : config.listed_kinds()) {
     settings[fmt::format("gatt.{} lists", kind->name)] = {kind->values, kind->prompts,
                                                           kind->long_form, kind->short_form};
@@ -160,7 +156,7 @@ nlohmann::ordered_json sampling_settings(const GattConfig& config,
   settings["gatt.list_min_count"] = g.list_min_count;
   settings["gatt.num_instructions"] = g.num_instructions;
   settings["gatt.combine_share"] = g.combine_share;
-  settings["gatt.dialogues"] = checksums(g.dialogues);
+  settings["gatt.dialogues"] = file_checksums(g.dialogues);
   settings["gatt.repeats"] = g.repeats;
   settings["gatt.max_turns"] = g.max_turns;
   settings["gatt.history"] = g.history;
@@ -168,10 +164,7 @@ nlohmann::ordered_json sampling_settings(const GattConfig& config,
   settings["gatt.placement"] = g.placement;
   settings["gatt.num_samples"] = g.num_samples;
   settings["gatt.temperature"] = g.temperature;
-  settings["gatt.top_k_tokens"] = g.top_k_tokens;
-  settings["gatt.top_p"] = g.top_p;
-  settings["gatt.max_new_tokens"] = g.max_new_tokens;
-  settings["gatt.slots"] = g.slots;
+  add_settings(settings, "gatt", g);
   settings["gatt.chunk_dialogues"] = config.chunk_dialogues();
   settings["gatt.batch_tokens"] = g.batch_tokens;
   settings["data.max_length"] = config.data.max_length;

@@ -1,7 +1,8 @@
 #include "trainers/rejection/sampling_settings.h"
 
 #include "cria/io/checksum.h"
-#include "cria/io/file.h"
+
+#include "trainers/sample_files.h"
 
 namespace cria {
 
@@ -11,20 +12,15 @@ ordered_json sampling_settings(const RejectionConfig& config, const std::string&
                                const std::string& reward_model_checksum,
                                const std::string& tokenizer_model) {
   const auto& r = config.rejection;
-  ordered_json prompts = ordered_json::array();
-  for (const std::string& path : r.prompts) prompts.push_back(sha256(read_file(path)));
   ordered_json settings;
   settings["rejection.generator"] = generator_checksum;
   settings["rejection.helpfulness and rejection.safety"] = reward_model_checksum;
   settings["tokenizer.path"] = sha256(tokenizer_model);
-  settings["rejection.prompts"] = prompts;
+  settings["rejection.prompts"] = file_checksums(r.prompts);
   settings["rejection.iteration"] = r.iteration;
   settings["rejection.num_samples"] = r.num_samples;
   settings["rejection.temperatures"] = r.temperatures;
-  settings["rejection.top_k_tokens"] = r.top_k_tokens;
-  settings["rejection.top_p"] = r.top_p;
-  settings["rejection.max_new_tokens"] = r.max_new_tokens;
-  settings["rejection.slots"] = r.slots;
+  add_settings(settings, "rejection", r);
   settings["rejection.batch_tokens"] = r.batch_tokens;
   settings["data.max_length"] = config.data.max_length;
   settings["data.separator"] = config.data.separator;

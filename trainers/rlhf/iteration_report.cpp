@@ -2,11 +2,10 @@
 
 #include <limits>
 
-#include <spdlog/spdlog.h>
-
 #include "cria/core/error.h"
 #include "cria/io/atomic_directory.h"
-#include "cria/report/plot.h"
+
+#include "trainers/plot_file.h"
 
 namespace cria {
 
@@ -146,11 +145,7 @@ std::string write_iteration_report(const std::string& directory,
                         ordered_json{{"iterations", report}}.dump(2) + "\n");
   write_file_atomically(directory + "/report.txt", tables);
   write_file_atomically(directory + "/metrics.jsonl", metrics);
-  try {
-    write_file_atomically(directory + "/rewards.svg", render_svg(plot_of(iterations)));
-  } catch (const Error& error) {  // a machine without gnuplot has the data all the same
-    spdlog::warn("rewards.svg is left out: {}", error.what());
-  }
+  write_plot_if_possible(directory + "/rewards.svg", plot_of(iterations));
   return tables;
 }
 
