@@ -11,8 +11,7 @@ RewardModelOptions RewardModelsConfig::reward_models(const std::string& group) c
 }
 
 void declare_reward_models(ConfigSchema& schema, const std::string& group, RewardModelsConfig& c) {
-  schema.key(group + ".helpfulness", c.helpfulness,
-             "reward model of helpfulness, which chooses among answers");
+  schema.key(group + ".helpfulness", c.helpfulness, "reward model of helpfulness");
   schema.key(group + ".safety", c.safety, "reward model of safety; one of the two may be left out");
   schema.choice(group + ".reward_precision", c.reward_precision, {"fp32", "bf16"},
                 "of the reward models");

@@ -1,4 +1,4 @@
-// The keys of a group whose reward models choose among sampled answers.
+// The keys of a group whose reward models score sampled answers.
 #pragma once
 
 #include <string>

@@ -43,14 +43,9 @@ class Study {
         communicator_(make_communicator()),
         backend_(make_backend(common_.training.device)),
         tokenizer_(tokenizer_path(common_)) {
-    if (recipe.config().has_reward_models()) {
+    if (group_.has_reward_models()) {
       rewards_ =
-          std::make_unique<RewardModels>(RewardModelOptions{.helpfulness = group_.helpfulness,
-                                                            .safety = group_.safety,
-                                                            .precision = group_.reward_precision,
-                                                            .batch_tokens = group_.batch_tokens,
-                                                            .group = "study"},
-                                         *backend_, tokenizer_);
+          std::make_unique<RewardModels>(group_.reward_models("study"), *backend_, tokenizer_);
     }
     read_what_is_asked();
   }

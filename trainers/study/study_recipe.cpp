@@ -28,14 +28,7 @@ bool is_name(const std::string& name) {
 void declare(ConfigSchema& schema, StudyConfig& c) {
   auto& s = c.study;
   schema.key("study.prompts", s.prompts, "files of prompts that every variant answers").required();
-  schema.key("study.helpfulness", s.helpfulness, "reward model of helpfulness");
-  schema.key("study.safety", s.safety, "reward model of safety");
-  schema.choice("study.reward_precision", s.reward_precision, {"fp32", "bf16"},
-                "of the reward models");
-  schema
-      .key("study.batch_tokens", s.batch_tokens,
-           "tokens in a pass of a reward model; 0: its longest sequence, 2048 at least")
-      .at_least(0);
+  declare_reward_models(schema, "study", s);
   schema.choice("study.checker", s.checker, {"none", "demo_world"},
                 "a program that says which answers are right");
   schema.key("study.num_samples", s.num_samples, "answers to each prompt")
@@ -124,7 +117,7 @@ void StudyRecipe::read_variant(const YAML::Node& node) {
 void StudyRecipe::validate() const {
   const auto& s = config().study;
   if (s.prompts.empty()) throw input_error("study.prompts", "names no file", "give at least one");
-  if (!config().has_reward_models() && s.checker == "none") {
+  if (!s.has_reward_models() && s.checker == "none") {
     throw input_error("study.helpfulness", "there is nothing that judges the answers",
                       "give study.helpfulness, study.safety or study.checker");
   }

@@ -15,18 +15,16 @@
 #include <vector>
 
 #include "trainers/recipe_sections.h"
+#include "trainers/reward_models_config.h"
 #include "trainers/sampling_config.h"
 #include "trainers/train_config.h"
 
 namespace cria {
 
 struct StudyConfig {
-  struct : SamplingConfig {
+  // Both reward models may be left out where there is a checker.
+  struct : SamplingConfig, RewardModelsConfig {
     std::vector<std::string> prompts;
-    std::string helpfulness;  // reward models; both may be left out where there is a checker
-    std::string safety;
-    std::string reward_precision = "fp32";
-    int64_t batch_tokens = 0;
     std::string checker = "none";
     int64_t num_samples = 1;
     double temperature = 1.0;
@@ -34,8 +32,6 @@ struct StudyConfig {
     int64_t bins = 40;
     std::string x_title;
   } study;
-
-  bool has_reward_models() const { return !study.helpfulness.empty() || !study.safety.empty(); }
 };
 
 void declare(ConfigSchema& schema, StudyConfig& config);
