@@ -12,7 +12,9 @@ namespace cria::cuda {
 #define CRIA_CUBLASLT_FUNCTIONS(FUNCTION)        \
   FUNCTION(cublasLtCreate)                       \
   FUNCTION(cublasLtGetStatusString)              \
+  FUNCTION(cublasLtGetVersion)                   \
   FUNCTION(cublasLtMatmul)                       \
+  FUNCTION(cublasLtMatmulAlgoCheck)              \
   FUNCTION(cublasLtMatmulAlgoGetHeuristic)       \
   FUNCTION(cublasLtMatmulDescCreate)             \
   FUNCTION(cublasLtMatmulDescDestroy)            \

@@ -3,7 +3,6 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <optional>
 
 #include <gtest/gtest.h>
 
@@ -12,26 +11,12 @@
 #include "kernels/runtime/cublaslt.h"
 #include "kernels/runtime/local_rank.h"
 #include "kernels/runtime/make_backend.h"
+#include "support/scoped_variable.h"
 #include "support/temporary_directory.h"
 
 namespace cria::testing {
 
 namespace {
-
-// Sets a variable of the environment while it lives.
-class ScopedVariable {
- public:
-  ScopedVariable(const char* name, const std::string& value) : name_(name) {
-    if (const char* before = std::getenv(name)) before_ = before;
-    setenv(name, value.c_str(), 1);
-  }
-  ScopedVariable(const ScopedVariable&) = delete;
-  ~ScopedVariable() { before_ ? setenv(name_, before_->c_str(), 1) : unsetenv(name_); }
-
- private:
-  const char* name_;
-  std::optional<std::string> before_;
-};
 
 // Loads the library where it is installed, and finds all of its functions that are called.
 TEST(CublasLt, HasEveryFunction) {
