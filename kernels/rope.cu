@@ -5,8 +5,8 @@
 
 #include "kernels/device/access_width.h"
 #include "kernels/device/device.h"
-#include "kernels/device/vector.h"
 #include "kernels/ops.h"
+#include "kernels/rotate.h"
 
 namespace cria::CRIA_GPU {
 
@@ -25,26 +25,18 @@ __global__ void __launch_bounds__(RowBlocks::kMaxThreads)
   const int64_t t = blockIdx.x;
   const int i = item % per_head * kWidth;
   const float* angles = table + static_cast<int64_t>(positions[t]) * 2 * half + i;
-  const auto cosine = load<kWidth>(angles);
-  const auto sine = load<kWidth>(angles + half);
   T* first = qkv + t * columns + static_cast<int64_t>(head) * 2 * half + i;
   T* second = first + half;
-  auto x1 = to_float(load<kWidth>(first));
-  auto x2 = to_float(load<kWidth>(second));
-#pragma unroll
-  for (int k = 0; k < kWidth; ++k) {
-    const float turn = direction * sine[k];
-    const float turned = x1[k] * cosine[k] - x2[k] * turn;
-    x2[k] = x2[k] * cosine[k] + x1[k] * turn;
-    x1[k] = turned;
-  }
-  store(first, from_float<T>(x1));
-  store(second, from_float<T>(x2));
+  auto x1 = load<kWidth>(first);
+  auto x2 = load<kWidth>(second);
+  rotate(x1, x2, angles, half, direction);
+  store(first, x1);
+  store(second, x2);
 }
 
 // Turns the query and key heads of every row by `direction` (1 or -1) times their angle.
-void rotate(Tensor qkv, Tensor positions, Tensor table, int n_heads, int n_kv_heads,
-            float direction, Stream stream) {
+void rotate_heads(Tensor qkv, Tensor positions, Tensor table, int n_heads, int n_kv_heads,
+                  float direction, Stream stream) {
   const int64_t tokens = qkv.shape[0];
   const int64_t columns = qkv.shape[1];
   const int64_t head_dim = table.shape[1];
@@ -65,12 +57,12 @@ void rotate(Tensor qkv, Tensor positions, Tensor table, int n_heads, int n_kv_he
 }  // namespace
 
 void rope_forward(const RopeForward& args, Stream stream) {
-  rotate(args.qkv, args.positions, args.table, args.n_heads, args.n_kv_heads, 1.0f, stream);
+  rotate_heads(args.qkv, args.positions, args.table, args.n_heads, args.n_kv_heads, 1.0f, stream);
 }
 
 void rope_backward(const RopeBackward& args, Stream stream) {
-  rotate(args.qkv_gradient, args.positions, args.table, args.n_heads, args.n_kv_heads, -1.0f,
-         stream);
+  rotate_heads(args.qkv_gradient, args.positions, args.table, args.n_heads, args.n_kv_heads, -1.0f,
+               stream);
 }
 
 }  // namespace cria::CRIA_GPU

@@ -47,10 +47,15 @@ struct Decoding {
 
 void kv_cache_write(benchmark::State& state) {
   const Decoding p(state);
-  repeat(state, "GB/s", 2 * p.bytes(kRows), [&] {
+  const Filled table({kContext, p.head_dim}, DType::f32);
+  // qkv in, queries out to where they were, keys and values to the cache.
+  const double queries =
+      static_cast<double>(kRows * p.heads * p.head_dim) * static_cast<double>(size_of(p.dtype));
+  repeat(state, "GB/s", 2 * (queries + p.bytes(kRows)), [&] {
     backend().kv_cache_write({.keys = p.keys,
                               .values = p.values,
                               .qkv = p.qkv,
+                              .rope_table = table,
                               .block_tables = p.block_tables,
                               .row_sequences = p.row_sequences,
                               .context_lengths = p.context_lengths,

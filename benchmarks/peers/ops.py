@@ -186,11 +186,17 @@ def kv_cache_write(heads, kv_heads, head_dim, dtype):
     keys, values = (
         filled(ROWS * CONTEXT // BLOCK_SIZE, kv_heads, BLOCK_SIZE, head_dim, dtype=DTYPES[dtype]) for _ in range(2)
     )
+    q = filled(ROWS, heads, head_dim, dtype=DTYPES[dtype])
     k, v = filled(ROWS, 2, kv_heads, head_dim, dtype=DTYPES[dtype]).unbind(1)
+    cos, sin = filled(head_dim, dtype=DTYPES[dtype]), filled(head_dim, dtype=DTYPES[dtype])
     blocks = spread_ids(ROWS, ROWS) * (CONTEXT // BLOCK_SIZE)
 
+    def turned(x):
+        return x * cos + torch.cat((-x[..., head_dim // 2 :], x[..., : head_dim // 2]), -1) * sin
+
     def run():
-        keys[blocks, :, BLOCK_SIZE - 1] = k
+        turned(q)
+        keys[blocks, :, BLOCK_SIZE - 1] = turned(k)
         values[blocks, :, BLOCK_SIZE - 1] = v
 
     return run

@@ -7,7 +7,6 @@ namespace cria {
 
 DecoderRows::DecoderRows(int64_t rows, int64_t sequences, int64_t max_blocks_of_a_sequence)
     : ids(static_cast<size_t>(rows), 0),
-      positions(ids),
       row_sequences(ids),
       context_lengths(ids),
       block_tables(static_cast<size_t>(sequences * max_blocks_of_a_sequence), 0),
@@ -16,7 +15,6 @@ DecoderRows::DecoderRows(int64_t rows, int64_t sequences, int64_t max_blocks_of_
 void DecoderRows::set(int64_t row, int32_t id, int64_t position, int64_t sequence) {
   const auto r = static_cast<size_t>(row);
   ids[r] = id;
-  positions[r] = static_cast<int32_t>(position);
   row_sequences[r] = static_cast<int32_t>(sequence);
   context_lengths[r] = static_cast<int32_t>(position) + 1;
 }
@@ -36,12 +34,13 @@ Decoder::Decoder(const Model& model, const KvCache& cache, int64_t rows, int64_t
       max_blocks_(cache.blocks_for(max_context)) {}
 
 void Decoder::reserve(Arena& arena) {
+  recording_.reset();
   const ModelConfig& c = model_.config();
   const int64_t R = rows_;
   const auto plan = [&](Tensor& tensor, DType dtype, Shape shape) {
     arena.reserve(tensor, "activations", dtype, shape);
   };
-  for (Tensor* tensor : {&ids_, &positions_, &row_sequences_, &context_lengths_}) {
+  for (Tensor* tensor : {&ids_, &row_sequences_, &context_lengths_}) {
     plan(*tensor, DType::i32, {R});
   }
   plan(block_tables_, DType::i32, {sequences_, max_blocks_});
@@ -68,14 +67,10 @@ void Decoder::layer_forward(int index) {
   const LayerTensors weights = model_.weights.layer(index);
   Backend& backend = model_.backend();
   product(qkv_, normed_, weights.qkv);
-  backend.rope_forward({.qkv = qkv_,
-                        .positions = positions_,
-                        .table = model_.rope_table,
-                        .n_heads = c.num_attention_heads,
-                        .n_kv_heads = c.num_key_value_heads});
   backend.kv_cache_write({.keys = cache_.keys(index),
                           .values = cache_.values(index),
                           .qkv = qkv_,
+                          .rope_table = model_.rope_table,
                           .block_tables = block_tables_,
                           .row_sequences = row_sequences_,
                           .context_lengths = context_lengths_,
@@ -106,14 +101,18 @@ void Decoder::layer_forward(int index) {
 }
 
 void Decoder::forward(const DecoderRows& rows) {
-  const ModelConfig& c = model_.config();
   Backend& backend = model_.backend();
   backend.copy_from_host(ids_, rows.ids.data());
-  backend.copy_from_host(positions_, rows.positions.data());
   backend.copy_from_host(row_sequences_, rows.row_sequences.data());
   backend.copy_from_host(context_lengths_, rows.context_lengths.data());
   backend.copy_from_host(block_tables_, rows.block_tables.data());
+  backend.run_recorded(recording_, [this] { layers_forward(); });
+}
 
+// From the ids to `hidden`. Launches nothing that depends on what the rows are.
+void Decoder::layers_forward() {
+  const ModelConfig& c = model_.config();
+  Backend& backend = model_.backend();
   backend.embedding_forward(
       {.output = residual_, .table = model_.weights.embedding(), .ids = ids_});
   backend.rmsnorm_forward({.output = normed_,

@@ -53,7 +53,6 @@ void Activations::reserve(Arena& arena, Backend& backend) {
     plan(planned_.normed_gradient, {T, d});
     plan(planned_.mix_gradient, {T, c.query_size()});
     plan(planned_.qkv_gradient, {T, c.qkv_size()});
-    plan(planned_.mid_gradient, {T, c.intermediate_size});
     bytes = std::max({bytes,
                       backend.attention_backward_workspace_bytes(
                           T, c.num_attention_heads, c.num_key_value_heads, c.head_dim, dtype_),
@@ -91,8 +90,7 @@ void Activations::use(int64_t tokens) {
              .gradient = narrow(planned_.gradient),
              .normed_gradient = narrow(planned_.normed_gradient),
              .mix_gradient = narrow(planned_.mix_gradient),
-             .qkv_gradient = narrow(planned_.qkv_gradient),
-             .mid_gradient = narrow(planned_.mid_gradient)};
+             .qkv_gradient = narrow(planned_.qkv_gradient)};
   hidden = shared_.hidden;
   hidden_gradient = shared_.normed_gradient;
 }
@@ -176,13 +174,13 @@ class BlockPass {
 
   // shared gradient: in, of the residual stream after the block; out, of the one before it.
   void backward(const LayerTensors& gradients) {
-    // MLP. The gradient of gate_up takes its place.
-    backend_.swiglu_forward({.output = shared_.mlp_mid, .gate_up = layer_.gate_up});
-    product_backward(shared_.mid_gradient, gradients.down, shared_.gradient, shared_.mlp_mid,
-                     weights_.down);
+    // MLP. The gradient of gate_up takes its place, and mlp_mid that of its own gradient.
+    product_backward_input(shared_.mlp_mid, shared_.gradient, weights_.down);
     backend_.swiglu_backward({.gate_up_gradient = layer_.gate_up,
-                              .output_gradient = shared_.mid_gradient,
+                              .output = shared_.mlp_mid,
+                              .output_gradient = shared_.mlp_mid,
                               .gate_up = layer_.gate_up});
+    product_backward_weight(gradients.down, shared_.gradient, shared_.mlp_mid);
     norm(layer_.middle, layer_.middle_rms, weights_.mlp_norm);
     product_backward(shared_.normed_gradient, gradients.gate_up, layer_.gate_up, shared_.normed,
                      weights_.gate_up);
@@ -233,13 +231,21 @@ class BlockPass {
     backend_.linear_forward({.output = output, .input = input, .weight = model_.linear(weight)});
   }
 
-  void product_backward(Tensor input_gradient, Tensor weight_gradient, Tensor output_gradient,
-                        Tensor input, Tensor weight) {
+  void product_backward_weight(Tensor weight_gradient, Tensor output_gradient, Tensor input) {
     backend_.linear_backward_weight(
         {.weight_gradient = weight_gradient, .output_gradient = output_gradient, .input = input});
+  }
+
+  void product_backward_input(Tensor input_gradient, Tensor output_gradient, Tensor weight) {
     backend_.linear_backward_input({.input_gradient = input_gradient,
                                     .output_gradient = output_gradient,
                                     .weight = model_.linear(weight)});
+  }
+
+  void product_backward(Tensor input_gradient, Tensor weight_gradient, Tensor output_gradient,
+                        Tensor input, Tensor weight) {
+    product_backward_weight(weight_gradient, output_gradient, input);
+    product_backward_input(input_gradient, output_gradient, weight);
   }
 
   void norm(Tensor input, Tensor inverse_rms, Tensor weight) {

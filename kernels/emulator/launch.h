@@ -1,5 +1,6 @@
-// Starting an emulated kernel: as kernels/device/launch.h says; it has run when launch returns.
-// What a kernel throws, and what the emulator finds wrong with it, is thrown here.
+// Starting an emulated kernel: as kernels/device/launch.h says; it has run when launch returns,
+// unless a graph is recorded. What a kernel throws, and what the emulator finds wrong with it, is
+// thrown here.
 #pragma once
 
 #include <tuple>
@@ -7,6 +8,7 @@
 #include <utility>
 
 #include "kernels/emulator/language.h"
+#include "kernels/emulator/queue.h"
 
 namespace cria::emulated {
 
@@ -36,13 +38,15 @@ void launch(void (*kernel)(Parameters...), Grid grid, dim3 block, size_t shared_
     std::tuple<Parameters...> arguments;
   };
   const Call call{kernel, std::tuple<Parameters...>(std::forward<Arguments>(arguments)...)};
-  run_grid(
-      grid, block, shared_bytes,
-      [](const void* pointer) {
-        const Call& c = *static_cast<const Call*>(pointer);
-        std::apply(c.kernel, c.arguments);
-      },
-      &call);
+  enqueue([grid, block, shared_bytes, call] {
+    run_grid(
+        grid, block, shared_bytes,
+        [](const void* pointer) {
+          const Call& c = *static_cast<const Call*>(pointer);
+          std::apply(c.kernel, c.arguments);
+        },
+        &call);
+  });
 }
 
 }  // namespace cria::emulated

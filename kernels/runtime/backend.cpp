@@ -5,6 +5,7 @@
 #include <initializer_list>
 
 #include "kernels/ops.h"
+#include "kernels/runtime/graph.h"
 #include "kernels/runtime/make_backend.h"
 #include "kernels/runtime/platform.h"
 #include "kernels/runtime/products.h"
@@ -39,15 +40,33 @@ class GpuBackend : public Backend {
   Device device() const override { return CRIA_GPU::device(); }
   std::string description() const override { return device_description(); }
   Memory& memory() override { return device_memory(); }
-  void synchronize() override { CRIA_GPU::synchronize(); }
+  void synchronize() override {
+    CRIA_ASSERT(!is_recording());
+    CRIA_GPU::synchronize();
+  }
+  // The first call fills what ops keep of a shape, which a recording cannot wait for.
+  void run_recorded(std::unique_ptr<Recording>& recording,
+                    const std::function<void()>& work) override {
+    if (!recording) {
+      work();
+      recording = std::make_unique<Graph>();
+      return;
+    }
+    Graph& graph = static_cast<Graph&>(*recording);
+    if (!graph.recorded()) graph.record(work);
+    const DeviceAccess access;
+    graph.queue();
+  }
   void begin_range(const char* name, int index) override { begin_profile_range(name, index); }
   void end_range() override { end_profile_range(); }
 
   void copy_from_host(Tensor destination, const void* source) override {
+    CRIA_ASSERT(!is_recording());
     const Op op("copy_from_host", {destination});
     staging_.to_device(destination.data, source, destination.bytes());
   }
   void copy_to_host(void* destination, Tensor source) override {
+    CRIA_ASSERT(!is_recording());
     const Op op("copy_to_host", {source});
     staging_.to_host(destination, source.data, source.bytes());
   }
@@ -147,8 +166,8 @@ class GpuBackend : public Backend {
   }
 
   void kv_cache_write(const KvCacheWrite& args) override {
-    const Op op("kv_cache_write", {args.keys, args.values, args.qkv, args.block_tables,
-                                   args.row_sequences, args.context_lengths});
+    const Op op("kv_cache_write", {args.keys, args.values, args.qkv, args.rope_table,
+                                   args.block_tables, args.row_sequences, args.context_lengths});
     CRIA_GPU::kv_cache_write(args, stream_);
   }
   size_t decode_attention_workspace_bytes(int64_t rows, int64_t max_context, int n_heads,
@@ -167,7 +186,8 @@ class GpuBackend : public Backend {
     CRIA_GPU::swiglu_forward(args, stream_);
   }
   void swiglu_backward(const SwigluBackward& args) override {
-    const Op op("swiglu_backward", {args.gate_up_gradient, args.output_gradient, args.gate_up});
+    const Op op("swiglu_backward",
+                {args.gate_up_gradient, args.output, args.output_gradient, args.gate_up});
     CRIA_GPU::swiglu_backward(args, stream_);
   }
 

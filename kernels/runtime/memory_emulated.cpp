@@ -5,6 +5,7 @@
 
 #include <sys/mman.h>
 
+#include "kernels/emulator/queue.h"
 #include "kernels/runtime/platform.h"
 
 namespace cria::emulated {
@@ -98,9 +99,11 @@ std::byte* allocate_pinned(size_t bytes) {
 }
 
 void copy_async(void* destination, const void* source, size_t bytes) {
-  std::memmove(destination, source, bytes);
+  enqueue([=] { std::memmove(destination, source, bytes); });
 }
 
-void zero_async(void* destination, size_t bytes) { std::memset(destination, 0, bytes); }
+void zero_async(void* destination, size_t bytes) {
+  enqueue([=] { std::memset(destination, 0, bytes); });
+}
 
 }  // namespace cria::emulated

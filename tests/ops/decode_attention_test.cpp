@@ -86,6 +86,39 @@ class DecodeAttentionTest : public OpTest {
     return result;
   }
 
+  // [P, D]: cosines, then sines, of any angles, rounded to fp32.
+  static std::vector<double> rope_table(int64_t positions, int64_t head_dim) {
+    const auto angles = random_values(positions * head_dim / 2, 2);
+    std::vector<double> table(static_cast<size_t>(positions * head_dim));
+    for (size_t i = 0; i < angles.size(); ++i) {
+      const size_t half = static_cast<size_t>(head_dim) / 2;
+      const size_t at = i / half * 2 * half + i % half;
+      table[at] = static_cast<float>(std::cos(3 * angles[i]));
+      table[at + half] = static_cast<float>(std::sin(3 * angles[i]));
+    }
+    return table;
+  }
+
+  // Queries and keys turned by the angles of their positions in the table.
+  static std::vector<double> turn_heads(const AttentionShape& shape, std::vector<double> qkv,
+                                        const std::vector<double>& table) {
+    const int64_t half = shape.head_dim / 2;
+    for (size_t s = 0; s + 1 < shape.offsets.size(); ++s) {
+      for (int64_t row = shape.offsets[s]; row < shape.offsets[s + 1]; ++row) {
+        const double* cosine = table.data() + (row - shape.offsets[s]) * shape.head_dim;
+        for (int64_t head = 0; head < shape.n_heads + shape.n_kv_heads; ++head) {
+          double* x = qkv.data() + row * shape.qkv_columns() + head * shape.head_dim;
+          for (int64_t i = 0; i < half; ++i) {
+            const double x1 = x[i], x2 = x[half + i];
+            x[i] = x1 * cosine[i] - x2 * cosine[half + i];
+            x[half + i] = x2 * cosine[i] + x1 * cosine[half + i];
+          }
+        }
+      }
+    }
+    return qkv;
+  }
+
   static Shape output_shape(const AttentionShape& shape, const std::vector<DecodeRow>& rows) {
     return {static_cast<int64_t>(rows.size()), shape.output_columns()};
   }
@@ -298,17 +331,35 @@ TEST_P(DecodeAttentionTest, RowsAreIndependent) {
   omp_set_num_threads(threads);
 }
 
-TEST_P(DecodeAttentionTest, CacheWrite) {
-  const AttentionShape shape = attention_shape(4, 2, 6, {35, 1, 16, 17});
+class KvCacheWriteTest : public DecodeAttentionTest {
+ public:
+  void write_and_compare(const AttentionShape& shape);
+};
+CRIA_OP_TEST_SUITE(KvCacheWriteTest);
+
+TEST_P(KvCacheWriteTest, TurnsQueriesAndKeys) {
+  for (const int64_t head_dim : {2, 6, 16, 64, 126}) {
+    for (const auto& [heads, kv_heads] : {std::pair(4, 2), {3, 3}, {5, 1}}) {
+      SCOPED_TRACE(fmt::format("heads {}/{} D {}", heads, kv_heads, head_dim));
+      write_and_compare(attention_shape(heads, kv_heads, head_dim, {35, 1, 16, 17}));
+    }
+  }
+}
+
+void KvCacheWriteTest::write_and_compare(const AttentionShape& shape) {
   const CacheLayout layout(shape, 8, 7);
   const auto qkv = random_values(qkv_count(shape), 1);
+  const auto table = rope_table(shape.max_sequence_length(), shape.head_dim);
+  const auto turned = turn_heads(shape, qkv, table);
   std::vector<int32_t> sequences, contexts;
-  std::vector<double> rows;
+  std::vector<double> rows, turned_rows;
   const auto add = [&](int32_t sequence, int32_t context) {
     sequences.push_back(sequence);
     contexts.push_back(context);
-    const auto row = rows_of(shape, qkv, {{sequence, context}});
-    rows.insert(rows.end(), row.begin(), row.end());
+    for (const auto& [all, of] : {std::pair(&rows, &qkv), std::pair(&turned_rows, &turned)}) {
+      const auto row = rows_of(shape, *of, {{sequence, context}});
+      all->insert(all->end(), row.begin(), row.end());
+    }
   };
   for (int32_t s = 0; s < layout.sequences(); ++s) {
     add(kIdle.sequence, kIdle.context);
@@ -320,30 +371,48 @@ TEST_P(DecodeAttentionTest, CacheWrite) {
   const DeviceTensor values(*this, layout.cache_shape());
   const DeviceTensor inputs(*this, {static_cast<int64_t>(sequences.size()), shape.qkv_columns()},
                             rows);
+  const DeviceTensor angles(*this, {shape.max_sequence_length(), shape.head_dim}, table,
+                            DType::f32);
   const DeviceTensor tables(*this, {layout.sequences(), layout.max_blocks}, layout.tables);
   const DeviceTensor row_sequences(*this, {static_cast<int64_t>(sequences.size())}, sequences);
   const DeviceTensor context_lengths(*this, {static_cast<int64_t>(contexts.size())}, contexts);
   backend().kv_cache_write({.keys = keys.tensor(),
                             .values = values.tensor(),
                             .qkv = inputs.tensor(),
+                            .rope_table = angles.tensor(),
                             .block_tables = tables.tensor(),
                             .row_sequences = row_sequences.tensor(),
                             .context_lengths = context_lengths.tensor(),
                             .n_heads = shape.n_heads,
                             .n_kv_heads = shape.n_kv_heads});
-  const auto expect_cache = [&](const DeviceTensor& cache, int64_t column) {
+  const Tolerance rotation = tolerance("rope", dtype());
+  const auto bound = [](const Tolerance& allowed, double expected) {
+    return allowed.absolute + allowed.relative * std::abs(expected);
+  };
+  const auto expect_cache = [&](const DeviceTensor& cache, const std::vector<double>& of,
+                                int64_t column, const Tolerance& allowed) {
     const auto actual = cache.values();
-    const auto expected = layout.cache(qkv, column);
+    const auto expected = layout.cache(of, column);
     for (size_t i = 0; i < expected.size(); ++i) {
       if (std::isnan(expected[i])) {
         ASSERT_TRUE(std::isnan(actual[i])) << "element " << i << " was written";
       } else {
-        ASSERT_EQ(actual[i], expected[i]) << i;
+        ASSERT_LE(std::abs(actual[i] - expected[i]), bound(allowed, expected[i])) << i;
       }
     }
   };
-  expect_cache(keys, shape.key_column(0));
-  expect_cache(values, shape.value_column(0));
+  expect_cache(keys, turned, shape.key_column(0), rotation);
+  expect_cache(values, qkv, shape.value_column(0), tolerance("copy", dtype()));
+  // Queries are turned where they are; idle rows stay as they were.
+  const auto left = inputs.values();
+  for (size_t i = 0; i < left.size(); ++i) {
+    if (static_cast<int64_t>(i) % shape.qkv_columns() >= shape.n_heads * shape.head_dim) continue;
+    if (std::isnan(turned_rows[i])) {
+      ASSERT_TRUE(std::isnan(left[i])) << i;
+    } else {
+      ASSERT_LE(std::abs(left[i] - turned_rows[i]), bound(rotation, turned_rows[i])) << i;
+    }
+  }
 }
 
 }  // namespace

@@ -74,6 +74,15 @@ TEST_P(SwigluTest, ForwardAndBackward) {
                                .output_gradient = output_gradient_in.tensor(),
                                .gate_up = gate_up_in.tensor()});
     EXPECT_EQ(gate_up_in.bytes(), gradient.bytes());
+
+    // With the output of the forward pass in the place of its gradient.
+    const DeviceTensor gate_up_again(*this, {tokens, 2 * columns}, gate_up);
+    backend().swiglu_backward({.gate_up_gradient = gate_up_again.tensor(),
+                               .output = output_gradient_in.tensor(),
+                               .output_gradient = output_gradient_in.tensor(),
+                               .gate_up = gate_up_again.tensor()});
+    EXPECT_EQ(gate_up_again.bytes(), gradient.bytes());
+    EXPECT_EQ(output_gradient_in.bytes(), output.bytes());
   }
 }
 

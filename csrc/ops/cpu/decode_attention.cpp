@@ -11,6 +11,7 @@
 
 #include "attention_tiles.h"
 #include "cpu_ops.h"
+#include "rotate_heads.h"
 
 namespace cria::cpu {
 
@@ -199,7 +200,11 @@ void kv_cache_write(const KvCacheWrite& args) {
     parallel_for(args.qkv.shape[0], kRowsPerThread, [&](int64_t begin, int64_t end) {
       for (int64_t row = begin; row < end; ++row) {
         if (contexts[row] == 0) continue;
-        const T* keys = args.qkv.as<T>() + row * stride + args.n_heads * head_dim;
+        CRIA_ASSERT(contexts[row] <= args.rope_table.shape[0]);
+        T* queries = args.qkv.as<T>() + row * stride;
+        rotate_heads(queries, args.n_heads + args.n_kv_heads, head_dim / 2,
+                     args.rope_table.as<float>() + (contexts[row] - 1) * head_dim, 1.0f);
+        const T* keys = queries + args.n_heads * head_dim;
         const T* values = keys + args.n_kv_heads * head_dim;
         for (int64_t head = 0; head < args.n_kv_heads; ++head) {
           const CachedHead cached(args.keys, args.block_tables, sequences[row], head);

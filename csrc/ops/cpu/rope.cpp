@@ -1,7 +1,7 @@
 #include "cria/core/parallel.h"
 
 #include "cpu_ops.h"
-#include "vector_math.h"
+#include "rotate_heads.h"
 
 namespace cria::cpu {
 
@@ -13,9 +13,7 @@ void rotate(Tensor qkv, Tensor positions_tensor, Tensor table_tensor, int n_head
   const int64_t tokens = qkv.shape[0];
   const int64_t columns = qkv.shape[1];
   const int64_t head_dim = table_tensor.shape[1];
-  const int64_t half = head_dim / 2;
-  const int64_t rotated = (n_heads + n_kv_heads) * head_dim;
-  CRIA_ASSERT(head_dim % 2 == 0 && columns == rotated + n_kv_heads * head_dim);
+  CRIA_ASSERT(head_dim % 2 == 0 && columns == (n_heads + 2 * n_kv_heads) * head_dim);
   const int32_t* positions = positions_tensor.as<int32_t>();
   for (int64_t t = 0; t < tokens; ++t) {
     CRIA_ASSERT(positions[t] >= 0 && positions[t] < table_tensor.shape[0]);
@@ -26,19 +24,8 @@ void rotate(Tensor qkv, Tensor positions_tensor, Tensor table_tensor, int n_head
     T* rows = qkv.as<T>();
     parallel_for(tokens, 16, [&](int64_t begin, int64_t end) {
       for (int64_t t = begin; t < end; ++t) {
-        const float* cosine = table + positions[t] * head_dim;
-        const float* sine = cosine + half;
-        T* row = rows + t * columns;
-        for (T* head = row; head < row + rotated; head += head_dim) {
-#pragma omp simd
-          for (int64_t i = 0; i < half; ++i) {
-            const float x1 = static_cast<float>(head[i]);
-            const float x2 = static_cast<float>(head[half + i]);
-            const float turn = direction * sine[i];
-            store(head[i], x1 * cosine[i] - x2 * turn);
-            store(head[half + i], x2 * cosine[i] + x1 * turn);
-          }
-        }
+        rotate_heads(rows + t * columns, n_heads + n_kv_heads, head_dim / 2,
+                     table + positions[t] * head_dim, direction);
       }
     });
   });

@@ -4,6 +4,7 @@
 // not depend on how many others are in use: rows that are not are idle.
 #pragma once
 
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -20,7 +21,6 @@ struct DecoderRows {
   void set_blocks(int64_t sequence, std::span<const int32_t> blocks);
 
   std::vector<int32_t> ids;              // [R]
-  std::vector<int32_t> positions;        // [R]
   std::vector<int32_t> row_sequences;    // [R] row of block_tables
   std::vector<int32_t> context_lengths;  // [R] position + 1; 0: idle
   std::vector<int32_t> block_tables;     // [sequences, max_blocks]
@@ -48,6 +48,7 @@ class Decoder {
   Tensor hidden;  // [R, d] after the final norm
 
  private:
+  void layers_forward();
   void layer_forward(int index);
   void product(Tensor output, Tensor input, Tensor weight);
 
@@ -58,17 +59,18 @@ class Decoder {
   int64_t max_context_;
   int64_t max_blocks_;
 
-  Tensor ids_, positions_, row_sequences_, context_lengths_;  // [R] i32
-  Tensor block_tables_;                                       // [sequences, max_blocks] i32
-  Tensor residual_;                                           // [R, d] residual stream
-  Tensor branch_;                                             // [R, d] what a block adds to it
-  Tensor normed_;                                             // [R, d]
-  Tensor inverse_rms_;                                        // [R] fp32
-  Tensor qkv_;                                                // [R, (H + 2 H_kv) D]
-  Tensor attention_mix_;                                      // [R, H D]
-  Tensor gate_up_;                                            // [R, 2 f]
-  Tensor mlp_mid_;                                            // [R, f]
+  Tensor ids_, row_sequences_, context_lengths_;  // [R] i32
+  Tensor block_tables_;                           // [sequences, max_blocks] i32
+  Tensor residual_;                               // [R, d] residual stream
+  Tensor branch_;                                 // [R, d] what a block adds to it
+  Tensor normed_;                                 // [R, d]
+  Tensor inverse_rms_;                            // [R] fp32
+  Tensor qkv_;                                    // [R, (H + 2 H_kv) D]
+  Tensor attention_mix_;                          // [R, H D]
+  Tensor gate_up_;                                // [R, 2 f]
+  Tensor mlp_mid_;                                // [R, f]
   Tensor workspace_;
+  std::unique_ptr<Recording> recording_;  // of layers_forward
 };
 
 }  // namespace cria

@@ -73,7 +73,7 @@ class Activations {
   struct Shared {
     Tensor normed;           // [T, d] output of the norm at hand
     Tensor branch;           // [T, d] what attention or MLP adds to the residual stream
-    Tensor mlp_mid;          // [T, f] output of SwiGLU
+    Tensor mlp_mid;          // [T, f] output of SwiGLU, and its gradient
     Tensor final_input;      // [T, d] residual stream after the last block
     Tensor final_rms;        // [T] fp32
     Tensor hidden;           // [T, d]
@@ -81,7 +81,6 @@ class Activations {
     Tensor normed_gradient;  // [T, d]
     Tensor mix_gradient;     // [T, H D]
     Tensor qkv_gradient;     // [T, (H + 2 H_kv) D]
-    Tensor mid_gradient;     // [T, f]
   };
   void use(int64_t tokens);
 

@@ -9,6 +9,7 @@
 // *_workspace_bytes; a backend that needs none returns 0.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -30,6 +31,12 @@
 
 namespace cria {
 
+// What a backend keeps of work that comes again and again: a CUDA graph.
+class Recording {
+ public:
+  virtual ~Recording() = default;
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -47,6 +54,16 @@ class Backend {
                     Tensor source) = 0;  // fp32 <-> bf16, rounds to nearest even
   virtual void zero(Tensor destination) = 0;
   virtual void synchronize() = 0;
+
+  // Does what `work` does, which must be the same ops on the same tensors each time, with the same
+  // figures in their arguments: only what the tensors hold may change between the calls. A GPU
+  // records it at the second call and from then on queues the recording, without calling `work`;
+  // others call it each time. Copies from and to the host cannot be part of it. An empty
+  // `recording` begins anew.
+  virtual void run_recorded(std::unique_ptr<Recording>& /*recording*/,
+                            const std::function<void()>& work) {
+    work();
+  }
 
   // Names the calls up to the matching end in the timeline of a profiler: "layer 3".
   virtual void begin_range(const char* /*name*/, int /*index*/) {}

@@ -1,5 +1,5 @@
-// Attention over a key/value cache kept in blocks, and the op that writes new keys and values into
-// it.
+// Attention over a key/value cache kept in blocks, and the op that turns new queries and keys by
+// their positions (rope.h) and writes keys and values into it.
 //
 // The cache of one layer is two tensors [B, n_kv_heads, block_size, D]. A sequence owns a row of
 // block_tables: its token at position p lies in block block_tables[sequence][p / block_size], at
@@ -17,7 +17,9 @@ namespace cria {
 struct KvCacheWrite {
   Tensor keys;             // [B, n_kv_heads, block_size, D]
   Tensor values;           // [B, n_kv_heads, block_size, D]
-  Tensor qkv;              // [R, (n_heads + 2 n_kv_heads) D], keys already rotated
+  Tensor qkv;              // [R, (n_heads + 2 n_kv_heads) D]; queries are turned in place, keys
+                           // are left as they were or turned
+  Tensor rope_table;       // [P, D] fp32: cos of the D/2 angles, then sin
   Tensor block_tables;     // [S, max_blocks] i32
   Tensor row_sequences;    // [R] i32: which row of block_tables
   Tensor context_lengths;  // [R] i32: position + 1 of the row's token; 0: idle
