@@ -26,14 +26,19 @@ namespace cria::CRIA_GPU {
 
 namespace {
 
-// Rows of logits held at once: 64 MB at a vocabulary of 32,000. The count depends on T alone, so
-// that every product of a call has the same shape and a row comes out alike whatever its
-// neighbours.
-constexpr int64_t kMaxChunkRows = 512;
+// Rows of logits held at once: an eighth of the batch, but 512 to 2,048; at a vocabulary of 32,000
+// 64 to 256 MB. A chunk reads the head and adds to the whole of its gradient, so few large chunks
+// move less. The count depends on T alone, so that every product of a call has the same shape and a
+// row comes out alike whatever its neighbours.
+constexpr int64_t kMinChunkRows = 512;
+constexpr int64_t kMaxChunkRows = 2048;
 constexpr int kSelectThreads = 512;
 constexpr int kCopyThreads = 128;
 
-int64_t chunk_rows(int64_t tokens) { return std::min(kMaxChunkRows, (tokens + 15) / 16 * 16); }
+int64_t chunk_rows(int64_t tokens) {
+  return std::min(std::clamp(tokens / 8 / 128 * 128, kMinChunkRows, kMaxChunkRows),
+                  (tokens + 15) / 16 * 16);
+}
 
 struct Chunks {
   int64_t count = 0;       // chunks that all rows of the batch make
