@@ -13,6 +13,7 @@ Activations::Activations(const ModelConfig& config, DType dtype, const PassPlan&
       layers_(planned_layers_.size()) {}
 
 void Activations::reserve(Arena& arena, Backend& backend) {
+  recordings_.clear();
   const ModelConfig& c = config_;
   const int64_t T = plan_.max_tokens;
   const int64_t d = c.hidden_size;
@@ -126,6 +127,7 @@ class BlockPass {
         config_(model.config()),
         backend_(model.backend()),
         batch_(batch),
+        recordings_(activations.recordings_),
         weights_(model.weights.layer(index)),
         layer_(activations.layers_[static_cast<size_t>(index)]),
         shared_(activations.shared_),
@@ -134,6 +136,21 @@ class BlockPass {
   }
   ~BlockPass() { backend_.end_range(); }
   BlockPass(const BlockPass&) = delete;
+
+  // Does `work`, ops of this block that have no arguments but its own and the batch's. Passes of
+  // one shape are recorded (Backend::run_recorded); `gradients` is where a backward pass adds to.
+  void recorded(const void* gradients, const std::function<void()>& work) {
+    const Activations::BlockShape shape{.weights = weights_.attention_norm.data,
+                                        .gradients = gradients,
+                                        .batch = batch_.ids.data,
+                                        .tokens = batch_.tokens(),
+                                        .sequences = batch_.sequence_offsets.shape[0] - 1,
+                                        .max_sequence_length = batch_.max_sequence_length()};
+    if (recordings_.size() >= Activations::kMaxRecordings && !recordings_.contains(shape)) {
+      return work();
+    }
+    backend_.run_recorded(recordings_[shape], work);
+  }
 
   // normed = norm(input), where the residual stream entering the block is known already.
   void enter() { norm(layer_.input, layer_.input_rms, weights_.attention_norm); }
@@ -272,6 +289,7 @@ class BlockPass {
   const ModelConfig& config_;
   Backend& backend_;
   const DeviceBatch& batch_;
+  std::map<Activations::BlockShape, std::unique_ptr<Recording>>& recordings_;
   const LayerTensors weights_;
   const Activations::Layer& layer_;
   const Activations::Shared& shared_;
@@ -286,18 +304,26 @@ void transformer_forward(const Model& model, Activations& activations, const Dev
   for (int i = 0; i < model.config().num_hidden_layers; ++i) {
     BlockPass block(model, activations, batch, i);
     const Activations::Layer& layer = activations.layers_[static_cast<size_t>(i)];
-    if (i == 0) {
-      model.backend().embedding_forward(
-          {.output = layer.input, .table = model.weights.embedding(), .ids = batch.ids});
-      block.enter();
+    const auto pass = [&] {
+      if (i == 0) {
+        model.backend().embedding_forward(
+            {.output = layer.input, .table = model.weights.embedding(), .ids = batch.ids});
+        block.enter();
+      } else {
+        block.enter_from(middle);
+      }
+      block.forward_to_gate_up();
+      if (visit) {
+        visit(
+            {.qkv = layer.qkv, .log_sum_exp = layer.log_sum_exp, .scale = block.attention_scale()});
+      }
+      block.forward_down();
+    };
+    if (visit) {  // which may copy to the host
+      pass();
     } else {
-      block.enter_from(middle);
+      block.recorded(nullptr, pass);
     }
-    block.forward_to_gate_up();
-    if (visit) {
-      visit({.qkv = layer.qkv, .log_sum_exp = layer.log_sum_exp, .scale = block.attention_scale()});
-    }
-    block.forward_down();
     middle = layer.middle;
     if (i + 1 == model.config().num_hidden_layers) {
       block.add_and_norm(shared.final_input, middle, shared.final_rms, model.weights.final_norm(),
@@ -322,11 +348,14 @@ void transformer_backward(const Model& model, ParameterSet& gradients, Activatio
   const int last = model.config().num_hidden_layers - 1;
   for (int i = last; i >= 0; --i) {
     BlockPass block(model, activations, batch, i);
-    if (recompute && i != last) {  // the shared buffers still hold the last layer
-      block.enter();
-      block.forward_to_gate_up();
-    }
-    block.backward(gradients.layer(i));
+    const LayerTensors of_layer = gradients.layer(i);
+    block.recorded(of_layer.attention_norm.data, [&] {
+      if (recompute && i != last) {  // the shared buffers still hold the last layer
+        block.enter();
+        block.forward_to_gate_up();
+      }
+      block.backward(of_layer);
+    });
   }
   backend.embedding_backward({.table_gradient = gradients.embedding(),
                               .output_gradient = shared.gradient,

@@ -4,6 +4,8 @@
 #pragma once
 
 #include <functional>
+#include <map>
+#include <memory>
 #include <vector>
 
 #include "cria/model/device_batch.h"
@@ -84,6 +86,19 @@ class Activations {
   };
   void use(int64_t tokens);
 
+  // What the ops of a block are called with, but for what the tensors hold.
+  struct BlockShape {
+    const void* weights;
+    const void* gradients;  // null: forward
+    const void* batch;
+    int64_t tokens;
+    int64_t sequences;
+    int max_sequence_length;
+
+    auto operator<=>(const BlockShape&) const = default;
+  };
+  static constexpr size_t kMaxRecordings = 4096;  // shapes that come up later are not recorded
+
   const ModelConfig config_;
   const DType dtype_;
   const PassPlan plan_;
@@ -91,6 +106,7 @@ class Activations {
   Shared planned_, shared_;
   Tensor workspace_;
   Tensor probe_;  // [1] fp32, for first_non_finite
+  std::map<BlockShape, std::unique_ptr<Recording>> recordings_;
 };
 
 // hidden states of every token of the batch, in activations.hidden. `visit` sees every layer.
