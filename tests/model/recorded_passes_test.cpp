@@ -15,7 +15,7 @@ constexpr int64_t kRounds = 4;
 // Other tokens each round; after two rounds another cut into sequences, more of them.
 std::vector<Example> batch_of(int64_t round, int64_t vocab_size) {
   const std::vector<size_t> lengths =
-      round % 4 < 2 ? std::vector<size_t>{20, 51} : std::vector<size_t>{31, 1, 40};
+      round % 4 < 2 ? std::vector<size_t>{20, 51} : std::vector<size_t>{31, 1, 9, 13, 18};
   std::vector<std::vector<int32_t>> sequences;
   int64_t next = 17 * round;
   for (const size_t length : lengths) {
