@@ -54,12 +54,14 @@ __device__ void copy_vector(V* destination, const V* source) {
   }
 }
 
-__device__ inline void check_alignment(const void*, size_t, CallSite) {}
+__device__ inline void check_load(const void*, size_t, CallSite) {}
+__device__ inline void check_store(const void*, size_t, CallSite) {}
 
 #else
 
+// Counters of accesses (kernels/traffic/) are told of the whole, so they must not see the pieces.
 template <typename V>
-void copy_vector(V* destination, const V* source) {
+[[gnu::no_sanitize_thread]] void copy_vector(V* destination, const V* source) {
   std::memcpy(destination, source, sizeof(V));
 }
 
@@ -68,7 +70,7 @@ void copy_vector(V* destination, const V* source) {
 template <int kElements, typename T>
 __device__ Vector<T, kElements> load(const T* pointer, CallSite where = CallSite::current()) {
   using V = Vector<T, kElements>;
-  check_alignment(pointer, sizeof(V), where);
+  check_load(pointer, sizeof(V), where);
   V result;
   copy_vector(&result, reinterpret_cast<const V*>(pointer));
   return result;
@@ -83,7 +85,7 @@ template <typename T, int kElements>
 __device__ void store(T* pointer, const Vector<T, kElements>& vector,
                       CallSite where = CallSite::current()) {
   using V = Vector<T, kElements>;
-  check_alignment(pointer, sizeof(V), where);
+  check_store(pointer, sizeof(V), where);
   copy_vector(reinterpret_cast<V*>(pointer), &vector);
 }
 

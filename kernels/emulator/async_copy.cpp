@@ -13,6 +13,8 @@ void async_copy_16(void* shared, const void* global, bool valid, CallSite where)
   constexpr size_t kBytes = 16;
   check_alignment(shared, kBytes, where);
   check_alignment(global, kBytes, where);
+  if (valid) observe(Access::load, global, kBytes, __builtin_return_address(0));
+  observe(Access::store, shared, kBytes, __builtin_return_address(0));
   PendingCopies& pending = Block::running().pending_copies();
   PendingCopy copy{.data = {}, .destination = shared, .group = pending.group};
   if (valid) std::memcpy(copy.data.data(), global, kBytes);

@@ -91,9 +91,11 @@ void Block::run(const Launch& launch, uint3 index, uint64_t random_seed) {
   ++detail::block_epoch;
   static_bytes_ = 0;
 
+  if (observer) observer->block_begins(*this);
   make_current(next_thread());
   fiber_ = &fiber_of(current_);
   host_.switch_to(*fiber_);  // until all threads have returned
+  if (observer) observer->block_ends();
   try {
     if (!error_) check_dynamic_shared();
   } catch (...) {
@@ -276,6 +278,7 @@ void Block::release_barrier() {
   barrier_arrived_ = barrier_predicates_ = 0;
   for (int warp = 0; warp * kWarpLanes < thread_count_; ++warp) {
     make_ready(warp, warps_[static_cast<size_t>(warp)].live);
+    if (observer) observer->warp_meets(warp);
   }
 }
 
@@ -309,6 +312,7 @@ void Block::warp_operation(const char* name, unsigned mask, void* request,
   if (operation.arrived == mask) {
     operation = warp.open[static_cast<size_t>(--warp.operations)];
     complete(warp.requests, mask);
+    if (observer && mask == warp.live) observer->warp_meets(warp_index);
     make_ready(warp_index, mask);
   }
   wait();

@@ -17,6 +17,7 @@
 
 #include "kernels/emulator/fiber.h"
 #include "kernels/emulator/language.h"
+#include "kernels/emulator/observer.h"
 #include "kernels/emulator/thread_order.h"
 
 namespace cria::emulated {
@@ -30,12 +31,15 @@ struct Launch {
   size_t shared_bytes = 0;
   CallSite where;
   ThreadOrder order;
+  const void* kernel = nullptr;
   void (*body)(const void*) = nullptr;
   const void* arguments = nullptr;
 };
 
 // "in rmsnorm_kernel at kernels/rmsnorm.cu:31"
 std::string describe(CallSite where);
+
+void check_alignment(const void* pointer, size_t bytes, CallSite where);
 
 // cp.async: copies that a thread has started, in order, with the group that each belongs to.
 struct PendingCopy {
@@ -76,6 +80,8 @@ class Block {
   void warp_operation(const char* name, unsigned mask, void* request,
                       void (*complete)(const Requests& requests, unsigned mask), CallSite where);
 
+  int thread() const { return current_; }
+  int threads() const { return thread_count_; }
   int lane() const { return current_ % kWarpLanes; }
   PendingCopies& pending_copies() { return threads_[static_cast<size_t>(current_)].copies; }
 
@@ -83,6 +89,7 @@ class Block {
   Error error(const std::string& problem) const;
 
   void* dynamic_shared() const { return dynamic_shared_; }
+  size_t dynamic_shared_bytes() const { return dynamic_bytes_; }
   void count_static_shared(size_t bytes);
 
  private:

@@ -67,19 +67,21 @@ class BlockOrder {
 
 }  // namespace
 
-void run_grid(const Grid& grid, dim3 block, size_t shared_bytes, void (*body)(const void*),
-              const void* arguments) {
+void run_grid(const Grid& grid, dim3 block, size_t shared_bytes, const void* kernel,
+              void (*body)(const void*), const void* arguments) {
   const Launch launch{.grid = grid.size,
                       .block = block,
                       .shared_bytes = shared_bytes,
                       .where = grid.where,
                       .order = thread_order(),
+                      .kernel = kernel,
                       .body = body,
                       .arguments = arguments};
   check_configuration(launch);
   const uint64_t row = launch.grid.x, plane = row * launch.grid.y;
   const auto count = static_cast<int64_t>(plane * launch.grid.z);
   const BlockOrder order(launch.order, count);
+  if (observer) observer->launch_begins(launch);
 
   std::atomic<bool> failed = false;
   std::mutex mutex;
@@ -104,6 +106,7 @@ void run_grid(const Grid& grid, dim3 block, size_t shared_bytes, void (*body)(co
   } else {
     parallel_for_each(count, run_block);
   }
+  if (observer) observer->launch_ends();
   if (first_error) std::rethrow_exception(first_error);
 }
 

@@ -24,9 +24,9 @@ struct Grid {
       : size(x, y, z), where(launched_at) {}
 };
 
-// Runs body(arguments) as every thread of the grid.
-void run_grid(const Grid& grid, dim3 block, size_t shared_bytes, void (*body)(const void*),
-              const void* arguments);
+// Runs body(arguments) as every thread of the grid; `kernel` is what observers are told.
+void run_grid(const Grid& grid, dim3 block, size_t shared_bytes, const void* kernel,
+              void (*body)(const void*), const void* arguments);
 
 template <typename... Parameters, typename... Arguments>
 void launch(void (*kernel)(Parameters...), Grid grid, dim3 block, size_t shared_bytes, Stream,
@@ -40,7 +40,7 @@ void launch(void (*kernel)(Parameters...), Grid grid, dim3 block, size_t shared_
   const Call call{kernel, std::tuple<Parameters...>(std::forward<Arguments>(arguments)...)};
   enqueue([grid, block, shared_bytes, call] {
     run_grid(
-        grid, block, shared_bytes,
+        grid, block, shared_bytes, reinterpret_cast<const void*>(call.kernel),
         [](const void* pointer) {
           const Call& c = *static_cast<const Call*>(pointer);
           std::apply(c.kernel, c.arguments);

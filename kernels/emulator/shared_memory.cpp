@@ -81,6 +81,7 @@ namespace detail {
 
 void enter_static_shared(void* storage, size_t bytes) {
   Block::running().count_static_shared(bytes);
+  if (observer) observer->static_shared(storage, bytes);
   std::memset(storage, kPoison, bytes);
 }
 

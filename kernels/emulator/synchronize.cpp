@@ -1,4 +1,6 @@
 // Barriers, votes and shuffles.
+#include <algorithm>
+
 #include "kernels/emulator/block.h"
 
 namespace cria::emulated {
@@ -124,6 +126,29 @@ void check_alignment(const void* pointer, size_t bytes, CallSite where) {
       fmt::format("moves {} bytes at an address that is {} bytes past a "
                   "multiple of {} {}",
                   bytes, reinterpret_cast<uintptr_t>(pointer) % bytes, bytes, describe(where)));
+}
+
+namespace {
+
+// A GPU moves 16 bytes at most with one instruction: a longer vector is several of them.
+void check_access(Access access, const void* pointer, size_t bytes, CallSite where,
+                  const void* instruction) {
+  constexpr size_t kWidest = 16;
+  check_alignment(pointer, bytes, where);
+  for (size_t offset = 0; offset < bytes; offset += kWidest) {
+    observe(access, static_cast<const char*>(pointer) + offset, std::min(bytes, kWidest),
+            instruction);
+  }
+}
+
+}  // namespace
+
+void check_load(const void* pointer, size_t bytes, CallSite where) {
+  check_access(Access::load, pointer, bytes, where, __builtin_return_address(0));
+}
+
+void check_store(const void* pointer, size_t bytes, CallSite where) {
+  check_access(Access::store, pointer, bytes, where, __builtin_return_address(0));
 }
 
 }  // namespace cria::emulated

@@ -73,9 +73,13 @@ void load_matrices(const Block::Requests& requests, unsigned) {
 }
 
 template <int kMatrices, bool kTransposed>
-void ldmatrix(uint32_t (&fragments)[kMatrices], const void* row, CallSite where) {
+void ldmatrix(uint32_t (&fragments)[kMatrices], const void* row, CallSite where,
+              const void* instruction) {
   Block& block = Block::running();
-  if (block.lane() < 8 * kMatrices) check_alignment(row, 16, where);  // the others' are not used
+  if (block.lane() < 8 * kMatrices) {  // the others' are not used
+    check_alignment(row, 16, where);
+    observe(Access::load, row, 16, instruction);
+  }
   Rows request{row, fragments};
   block.warp_operation("ldmatrix", kAllLanes, &request, load_matrices<kMatrices, kTransposed>,
                        where);
@@ -89,16 +93,16 @@ void mma_m16n8k16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
 }
 
 void ldmatrix_x4(uint32_t (&f)[4], const void* row, CallSite where) {
-  ldmatrix<4, false>(f, row, where);
+  ldmatrix<4, false>(f, row, where, __builtin_return_address(0));
 }
 void ldmatrix_x4_transposed(uint32_t (&f)[4], const void* row, CallSite where) {
-  ldmatrix<4, true>(f, row, where);
+  ldmatrix<4, true>(f, row, where, __builtin_return_address(0));
 }
 void ldmatrix_x2(uint32_t (&f)[2], const void* row, CallSite where) {
-  ldmatrix<2, false>(f, row, where);
+  ldmatrix<2, false>(f, row, where, __builtin_return_address(0));
 }
 void ldmatrix_x2_transposed(uint32_t (&f)[2], const void* row, CallSite where) {
-  ldmatrix<2, true>(f, row, where);
+  ldmatrix<2, true>(f, row, where, __builtin_return_address(0));
 }
 
 }  // namespace cria::emulated

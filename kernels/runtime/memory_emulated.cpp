@@ -1,5 +1,6 @@
+#include "kernels/runtime/memory_emulated.h"
+
 #include <cstring>
-#include <map>
 #include <mutex>
 #include <new>
 
@@ -57,6 +58,11 @@ class Pages {
     if (--users_ == 0) protect();
   }
 
+  std::map<void*, size_t> regions() {
+    const std::lock_guard lock(mutex_);
+    return regions_;
+  }
+
  private:
   int access() const { return users_ > 0 ? PROT_READ | PROT_WRITE : PROT_NONE; }
 
@@ -90,6 +96,10 @@ Memory& device_memory() {
   static EmulatedMemory& memory = *new EmulatedMemory;
   return memory;
 }
+
+#ifndef __SANITIZE_ADDRESS__
+std::map<void*, size_t> device_regions() { return pages().regions(); }
+#endif
 
 DeviceAccess::DeviceAccess() { pages().open(); }
 DeviceAccess::~DeviceAccess() { pages().close(); }
