@@ -71,14 +71,9 @@ ThreadCounter::Pending& ThreadCounter::pending(size_t instruction, int warp) {
 
 void ThreadCounter::access(Access access, const void* pointer, size_t bytes,
                            const void* instruction) {
-  // Most are of the running stack, which lies around this variable.
-  constexpr uintptr_t kStack = 4096;
   const auto address = reinterpret_cast<uintptr_t>(pointer);
-  const auto here = reinterpret_cast<uintptr_t>(&address);
-  if (address - here + kStack < 2 * kStack) return;
-
   const bool shared = is_shared(address);
-  if (!shared && allocation_of(address) < 0) return;
+  if (!shared && allocation_of(address) < 0) return;  // a stack, or the emulator's own
   const int warp = block_->thread() / kLanes, lane = block_->lane();
   const size_t index = instruction_of({instruction, access, shared});
   Pending& p = pending(index, warp);
