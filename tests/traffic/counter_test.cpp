@@ -3,11 +3,11 @@
 
 #include "cria/core/parallel.h"
 
-#include "traffic/counted.h"
 #include "kernels/device/async_copy.h"
 #include "kernels/device/mma.h"
 #include "kernels/device/vector.h"
 #include "kernels/emulator/thread_order.h"
+#include "traffic/counted.h"
 
 namespace cria::emulated::traffic {
 

@@ -1,0 +1,207 @@
+#include "traffic/op_traffic.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <map>
+
+#include "kernels/runtime/make_backend.h"
+
+namespace cria::testing {
+
+using emulated::traffic::Counter;
+using emulated::traffic::Global;
+using emulated::traffic::Instruction;
+using emulated::traffic::LaunchTraffic;
+using emulated::traffic::Region;
+using emulated::traffic::Shared;
+
+namespace {
+
+constexpr int64_t kSectorBytes = 32;
+
+std::vector<OpTraffic>& counted_ops() {
+  static std::vector<OpTraffic> ops;
+  return ops;
+}
+
+// Sectors that loads of `cached` asked for, all and each once.
+std::pair<int64_t, int64_t> cached_loads(const OpTraffic& traffic) {
+  int64_t all = 0, once = 0;
+  for (const LaunchTraffic& launch : traffic.launches) {
+    for (const Region& region : launch.regions) {
+      for (const Tensor& tensor : traffic.cached) {
+        if (tensor.data != region.data) continue;
+        all += region.loads.sectors;
+        once += region.loads.distinct;
+      }
+    }
+  }
+  return {all, once};
+}
+
+// "3 of conflict at kernels/…", the worst lines first.
+std::string conflicting_lines(const OpTraffic& traffic) {
+  std::vector<const Instruction*> instructions;
+  std::vector<const void*> addresses;
+  for (const LaunchTraffic& launch : traffic.launches) {
+    for (const Instruction& instruction : launch.instructions) {
+      if (instruction.shared.conflicts == 0) continue;
+      instructions.push_back(&instruction);
+      addresses.push_back(static_cast<const char*>(instruction.address) - 1);
+    }
+  }
+  std::map<std::string, Shared> lines;
+  const auto sources = emulated::traffic::find_sources(addresses);
+  for (size_t i = 0; i < sources.size(); ++i) lines[sources[i].place] += instructions[i]->shared;
+  std::string text;
+  for (const auto& [place, shared] : lines) {
+    text += fmt::format("\n  {}: {} accesses, {} wavefronts, {} of them conflicts", place,
+                        shared.accesses, shared.wavefronts, shared.conflicts);
+  }
+  return text;
+}
+
+// Lines that ask for more of global memory than they use.
+std::string global_lines(const OpTraffic& traffic) {
+  std::vector<const Instruction*> instructions;
+  std::vector<const void*> addresses;
+  for (const LaunchTraffic& launch : traffic.launches) {
+    for (const Instruction& instruction : launch.instructions) {
+      if (instruction.global.accesses == 0) continue;
+      instructions.push_back(&instruction);
+      addresses.push_back(static_cast<const char*>(instruction.address) - 1);
+    }
+  }
+  std::map<std::string, std::pair<Global, Global>> lines;
+  const auto sources = emulated::traffic::find_sources(addresses);
+  for (size_t i = 0; i < sources.size(); ++i) {
+    auto& [loads, stores] = lines[sources[i].place];
+    (instructions[i]->access == emulated::Access::load ? loads : stores) += instructions[i]->global;
+  }
+  std::string text;
+  const auto add = [&](const std::string& place, const char* what, const Global& global) {
+    if (global.accesses == 0) return;
+    text += fmt::format("\n  {}: {} {} bytes in {} of sectors, {} accesses", place, what,
+                        global.bytes, kSectorBytes * global.sectors, global.accesses);
+  };
+  for (const auto& [place, both] : lines) {
+    add(place, "loads", both.first);
+    add(place, "stores", both.second);
+  }
+  return text;
+}
+
+double ratio(int64_t bytes, int64_t ideal) {
+  return static_cast<double>(bytes) / static_cast<double>(ideal);
+}
+
+std::string kilobytes(int64_t bytes) {
+  return fmt::format("{:.1f}", static_cast<double>(bytes) / 1000);
+}
+
+// Rows of an op and of its kernels.
+std::string rows_of(const OpTraffic& op) {
+  const auto conflicts = [](const Shared& shared) {
+    if (shared.accesses == 0) return std::string("| |");
+    return fmt::format("{} | {} |", shared.wavefronts, shared.conflicts);
+  };
+  std::string text = fmt::format(
+      "| **{}** {} | {} | **{:.2f}×** | **{:.2f}×** | {} | {}\n", op.op, op.sizes,
+      kilobytes(op.ideal_bytes), ratio(op.moved_bytes(), op.ideal_bytes),
+      ratio(op.asked_bytes(), op.ideal_bytes),
+      op.cached_bytes() == 0 ? std::string()
+                             : fmt::format("{:.2f}×", ratio(op.cached_bytes(), op.ideal_bytes)),
+      conflicts(op.shared()));
+  std::vector<const void*> kernels;
+  for (const LaunchTraffic& launch : op.launches) kernels.push_back(launch.kernel);
+  const auto sources = emulated::traffic::find_sources(kernels);
+  for (size_t i = 0; i < op.launches.size(); ++i) {
+    const LaunchTraffic& launch = op.launches[i];
+    const Global loads = launch.loads(), stores = launch.stores();
+    text += fmt::format("| `{}` | | {} | {} | | {}\n", sources[i].function,
+                        kilobytes(kSectorBytes * (loads.distinct + stores.distinct)),
+                        kilobytes(kSectorBytes * (loads.sectors + stores.sectors)),
+                        conflicts(launch.shared()));
+  }
+  return text;
+}
+
+// Writes the table once all tests have run.
+class Table : public ::testing::Environment {
+ public:
+  void TearDown() override {
+    const char* path = std::getenv("CRIA_TRAFFIC_TABLE");
+    if (!path) return;
+    std::ofstream file(path);
+    file << "| op, sizes | ideal, KB | DRAM | asked of L2 | again, from caches | wavefronts | "
+            "conflicts |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: |\n";
+    for (const OpTraffic& op : counted_ops()) file << rows_of(op);
+  }
+};
+const ::testing::Environment* const table = ::testing::AddGlobalTestEnvironment(new Table);
+
+}  // namespace
+
+Backend& backend() {
+  static const std::unique_ptr<Backend> instance = emulated::make_backend();
+  return *instance;
+}
+
+int64_t OpTraffic::moved_bytes() const {
+  int64_t sectors = 0;
+  for (const LaunchTraffic& launch : launches) {
+    sectors += launch.loads().distinct + launch.stores().distinct;
+  }
+  return kSectorBytes * sectors;
+}
+
+int64_t OpTraffic::asked_bytes() const {
+  int64_t sectors = 0;
+  for (const LaunchTraffic& launch : launches) {
+    sectors += launch.loads().sectors + launch.stores().sectors;
+  }
+  return kSectorBytes * sectors - cached_bytes();
+}
+
+int64_t OpTraffic::cached_bytes() const {
+  const auto [all, once] = cached_loads(*this);
+  return kSectorBytes * (all - once);
+}
+
+Shared OpTraffic::shared() const {
+  Shared sum;
+  for (const LaunchTraffic& launch : launches) sum += launch.shared();
+  return sum;
+}
+
+OpTraffic count_traffic(OpTraffic op, const std::function<void(Backend&)>& run) {
+  Counter counter;
+  run(backend());
+  op.launches = counter.take();
+  EXPECT_FALSE(op.launches.empty());
+  counted_ops().push_back(op);
+  return op;
+}
+
+void expect_moves_once(const OpTraffic& traffic) {
+  SCOPED_TRACE(traffic.op + " " + traffic.sizes);
+  // An op that moved less than its ideal would have been counted wrongly, or its ideal.
+  EXPECT_GE(ratio(traffic.moved_bytes(), traffic.ideal_bytes), 1.0) << global_lines(traffic);
+  EXPECT_LE(ratio(traffic.moved_bytes(), traffic.ideal_bytes), kMostTraffic)
+      << global_lines(traffic);
+}
+
+void expect_streams(const OpTraffic& traffic) {
+  expect_moves_once(traffic);
+  SCOPED_TRACE(traffic.op + " " + traffic.sizes);
+  EXPECT_LE(ratio(traffic.asked_bytes(), traffic.ideal_bytes), kMostTraffic)
+      << global_lines(traffic);
+}
+
+void expect_no_conflicts(const OpTraffic& traffic) {
+  SCOPED_TRACE(traffic.op + " " + traffic.sizes);
+  EXPECT_EQ(traffic.shared().conflicts, 0) << conflicting_lines(traffic);
+}
+
+}  // namespace cria::testing
