@@ -20,8 +20,9 @@ struct PlainTile {
   static constexpr int kStride = kHeadDim + 4;  // the same columns of 8 rows lie in all banks
   static constexpr int kElements = kRows * kStride;
   static constexpr int kColumns = kHeadDim / kSide;  // of a result, per thread
-  // Results that are the left operand of another product.
-  static constexpr int kWeightStride = kRows + 4;
+  // Results that are the left operand of another product. The rows of the two halves of a warp,
+  // kMicro apart, lie 16 banks apart.
+  static constexpr int kWeightStride = kRows + 16 / kMicro;
   static constexpr int kWeightElements = kRows * kWeightStride;
 
   using Scores = float[kMicro][kMicro];     // [rows, rows of the other tile]

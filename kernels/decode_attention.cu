@@ -2,7 +2,8 @@
 //
 // A block of 128 threads takes one split, kSplit positions, of one key/value head for up to 8
 // queries: the heads of a group, and where rows of a call share sequences (prefill) neighbouring
-// rows too. kLanes lanes share a position, 8 elements each: scores of the whole split into shared
+// rows too. kLanes lanes share a position, 8 elements each, in pieces of 16 bytes that lie beside
+// those of the other lanes: scores of the whole split into shared
 // memory, its softmax, then the weighted values, added up over the positions of a group of lanes,
 // the groups of a warp and the warps, in this order. A context of several splits leaves its parts
 // in the workspace, and a second kernel combines them in the order of the splits.
@@ -27,6 +28,26 @@ constexpr int kMaxQueries = 8;
 constexpr int kThreads = 128;
 constexpr int kWarps = kThreads / kWarpSize;
 constexpr int kPiece = 8;  // elements of a position that a lane holds
+
+// The first column of 4 of them, the lower or the upper half.
+template <typename T, int kLanes>
+__device__ int column_of(int lane_of_position, int half) {
+  return sizeof(T) == 4 ? 4 * (half * kLanes + lane_of_position) : 8 * lane_of_position + 4 * half;
+}
+
+template <typename T, int kLanes>
+__device__ Vector<float, kPiece> load_piece(const T* row, int lane_of_position, int columns,
+                                            bool vectorized) {
+  const int first = column_of<T, kLanes>(lane_of_position, 0);
+  if constexpr (sizeof(T) == 2) {
+    return load_columns<kPiece>(row, first, columns, vectorized);
+  } else {
+    const int second = column_of<T, kLanes>(lane_of_position, 1);
+    const auto low = load_columns<4>(row, first, columns, vectorized);
+    const auto high = load_columns<4>(row, second, columns, vectorized);
+    return {low[0], low[1], low[2], low[3], high[0], high[1], high[2], high[3]};
+  }
+}
 
 __host__ __device__ constexpr int splits_of(int context) { return (context + kSplit - 1) / kSplit; }
 
@@ -108,7 +129,7 @@ __device__ void attend(const Parameters<T>& p, const Run& run, const Queries& qu
   for (int i = thread; i < count; i += kThreads) {
     offsets[i] = p.cache.element(p.row_sequences[run.first], begin + i, queries.kv_head);
   }
-  const int column = thread % kLanes * kPiece, group = thread / kLanes;
+  const int lane_of_position = thread % kLanes, group = thread / kLanes;
   int visible[kQueries];  // positions of the split
   Vector<float, kPiece> query[kQueries];
 #pragma unroll
@@ -116,8 +137,8 @@ __device__ void attend(const Parameters<T>& p, const Run& run, const Queries& qu
     const int64_t row = row_of(i);
     visible[i] = exists(i) ? p.context_lengths[row] - begin : 0;
     const int64_t head = row * (p.n_heads + 2 * p.cache.n_kv_heads) + head_of(i);
-    query[i] = load_columns<kPiece>(p.qkv + head * head_dim, column, exists(i) ? head_dim : 0,
-                                    p.vectorized);
+    query[i] = load_piece<T, kLanes>(p.qkv + head * head_dim, lane_of_position,
+                                     exists(i) ? head_dim : 0, p.vectorized);
   }
   __syncthreads();
 
@@ -126,7 +147,8 @@ __device__ void attend(const Parameters<T>& p, const Run& run, const Queries& qu
     const int position = base + group;
     Vector<float, kPiece> key = {};
     if (position < count) {
-      key = load_columns<kPiece>(p.keys + offsets[position], column, head_dim, p.vectorized);
+      key = load_piece<T, kLanes>(p.keys + offsets[position], lane_of_position, head_dim,
+                                  p.vectorized);
     }
 #pragma unroll
     for (int i = 0; i < kQueries; ++i) {
@@ -134,7 +156,7 @@ __device__ void attend(const Parameters<T>& p, const Run& run, const Queries& qu
 #pragma unroll
       for (int e = 0; e < kPiece; ++e) score += query[i][e] * key[e];
       score = warp_sum<kLanes>(score);
-      if (column == 0 && position < count) {
+      if (lane_of_position == 0 && position < count) {
         scores[i * kSplit + position] = position < visible[i] ? score : -INFINITY;
       }
     }
@@ -162,8 +184,8 @@ __device__ void attend(const Parameters<T>& p, const Run& run, const Queries& qu
   float output[kQueries][kPiece] = {};
 #pragma unroll 2
   for (int position = group; position < count; position += kGroups) {
-    const auto value =
-        load_columns<kPiece>(p.values + offsets[position], column, head_dim, p.vectorized);
+    const auto value = load_piece<T, kLanes>(p.values + offsets[position], lane_of_position,
+                                             head_dim, p.vectorized);
 #pragma unroll
     for (int i = 0; i < kQueries; ++i) {
       const float weight = scores[i * kSplit + position];
@@ -179,9 +201,18 @@ __device__ void attend(const Parameters<T>& p, const Run& run, const Queries& qu
       for (int offset = kLanes; offset < kWarpSize; offset *= 2) {
         output[i][e] += __shfl_xor_sync(kFullWarp, output[i][e], offset);
       }
-      if (lane() < kLanes) {
-        warp_outputs[(warp_index() * kQueries + i) * kColumns + column + e] = output[i][e];
-      }
+    }
+    if (lane() >= kLanes) continue;
+    // Every other four lanes store their upper half first: so eight lanes are in all banks.
+    float* const row = warp_outputs.data() + (warp_index() * kQueries + i) * kColumns;
+    const bool swaps = sizeof(T) == 2 && lane() / 4 % 2 == 1;
+#pragma unroll
+    for (int turn = 0; turn < 2; ++turn) {
+      const int half = swaps ? 1 - turn : turn;
+      Vector<float, 4> values;
+#pragma unroll
+      for (int e = 0; e < 4; ++e) values[e] = half == 0 ? output[i][e] : output[i][4 + e];
+      store(row + column_of<T, kLanes>(lane(), half), values);
     }
   }
   __syncthreads();

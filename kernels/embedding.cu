@@ -10,6 +10,8 @@
 //   order    ordered[starts[v] + rank] = t
 //   sum      table_gradient[v] += rows ordered[starts[v]...]
 // Memory: T d read, distinct ids times d read and written; the lists are 4 (2 V + 3 T) bytes.
+#include <algorithm>
+
 #include "cria/ops/embedding.h"
 
 #include "kernels/device/access_width.h"
@@ -150,7 +152,7 @@ void embedding_backward(const EmbeddingBackward& args, Stream stream) {
   }
   visit_dtype(args.output_gradient.dtype, [&]<typename T>() {
     visit_dtype(args.table_gradient.dtype, [&]<typename G>() {
-      visit_width<kVectorWidth<T>>(
+      visit_width<std::min(kVectorWidth<T>, kVectorWidth<G>)>(
           columns, {args.output_gradient, args.table_gradient}, [&]<int kWidth>() {
             const RowBlocks blocks(tokens, columns / kWidth);
             launch(sum_kernel<kWidth, T, G>, blocks.grid, blocks.block, 0, stream,

@@ -92,6 +92,37 @@ struct Backward {
   }
 };
 
+// The sums of kWidth neighbouring columns, in shared memory. Those of 8 columns lie in two halves
+// of the row, so that the 16 bytes of neighbouring threads lie side by side, in all banks.
+template <int kWidth>
+constexpr int kSumParts = kWidth > kVectorWidth<float> ? kWidth / kVectorWidth<float> : 1;
+
+template <int kWidth>
+__device__ Vector<float, kWidth> load_sums(const float* sums, int column, int columns) {
+  constexpr int kParts = kSumParts<kWidth>, kPart = kWidth / kParts;
+  Vector<float, kWidth> result;
+#pragma unroll
+  for (int part = 0; part < kParts; ++part) {
+    const auto values = load<kPart>(sums + (part * columns + column) / kParts);
+#pragma unroll
+    for (int k = 0; k < kPart; ++k) result[part * kPart + k] = values[k];
+  }
+  return result;
+}
+
+template <int kWidth>
+__device__ void store_sums(float* sums, int column, int columns,
+                           const Vector<float, kWidth>& vector) {
+  constexpr int kParts = kSumParts<kWidth>, kPart = kWidth / kParts;
+#pragma unroll
+  for (int part = 0; part < kParts; ++part) {
+    Vector<float, kPart> values;
+#pragma unroll
+    for (int k = 0; k < kPart; ++k) values[k] = vector[part * kPart + k];
+    store(sums + (part * columns + column) / kParts, values);
+  }
+}
+
 template <int kThreads, int kWidth, typename T>
 __global__ void __launch_bounds__(kThreads) backward_kernel(Backward<T> p) {
   const int begin = static_cast<int>(threadIdx.x) * kWidth;
@@ -99,7 +130,9 @@ __global__ void __launch_bounds__(kThreads) backward_kernel(Backward<T> p) {
   float* weight_sums = dynamic_shared<float>();                     // [d]
   T* gradient_row = reinterpret_cast<T*>(weight_sums + p.columns);  // [d], of the output
   T* h_row = gradient_row + p.columns;                              // [d]
-  for (int j = begin; j < p.columns; j += kStep) store(weight_sums + j, Vector<float, kWidth>{});
+  for (int j = begin; j < p.columns; j += kStep) {
+    store_sums(weight_sums, j, p.columns, Vector<float, kWidth>{});
+  }
 
   const int64_t first = blockIdx.x * p.chunk_rows;
   const int64_t last = first + p.chunk_rows < p.tokens ? first + p.chunk_rows : p.tokens;
@@ -113,14 +146,14 @@ __global__ void __launch_bounds__(kThreads) backward_kernel(Backward<T> p) {
       store(gradient_row + j, gradient);
       store(h_row + j, h);
       const auto weight = to_float(load<kWidth>(p.weight + j));
-      auto sums = load<kWidth>(weight_sums + j);
+      auto sums = load_sums<kWidth>(weight_sums, j, p.columns);
 #pragma unroll
       for (int k = 0; k < kWidth; ++k) {
         const float share = static_cast<float>(gradient[k]) * (static_cast<float>(h[k]) * r);
         sums[k] += share;
         dot = fmaf(share, weight[k], dot);
       }
-      store(weight_sums + j, sums);
+      store_sums(weight_sums, j, p.columns, sums);
     }
     const float mean = block_sum<kThreads>(dot) / static_cast<float>(p.columns);
     for (int j = begin; j < p.columns; j += kStep) {
@@ -138,7 +171,7 @@ __global__ void __launch_bounds__(kThreads) backward_kernel(Backward<T> p) {
   }
   for (int j = begin; j < p.columns; j += kStep) {
     store(p.weight_sums + static_cast<int64_t>(blockIdx.x) * p.columns + j,
-          load<kWidth>(weight_sums + j));
+          load_sums<kWidth>(weight_sums, j, p.columns));
   }
 }
 

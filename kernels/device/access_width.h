@@ -11,7 +11,8 @@
 
 namespace cria::CRIA_GPU {
 
-// The elements of a 16-byte access; of the narrower type where a kernel reads two.
+// The elements of a 16-byte access; of the wider type where a kernel works on two, for lanes that
+// are 32 bytes apart ask for twice the sectors that they use.
 template <typename T>
 constexpr int kVectorWidth = 16 / sizeof(T);
 

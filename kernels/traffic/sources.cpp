@@ -40,15 +40,25 @@ uintptr_t load_address() {
 
 // "void cria::emulated::(anonymous namespace)::kernel<8, float>(float*)" -> "kernel"
 std::string short_name(std::string name) {
-  for (const std::string scope : {"emulated::", "(anonymous namespace)::", "attention::"}) {
-    if (const size_t at = name.find(scope); at != name.npos) name.erase(0, at + scope.size());
+  const std::string anonymous = "(anonymous namespace)::";
+  if (const size_t at = name.find(anonymous); at != name.npos) name.erase(0, at + anonymous.size());
+  name = name.substr(0, name.find_first_of("<("));
+  return name.substr(name.find_last_of(": ") + 1);
+}
+
+// "/home/me/cria/build/../kernels/rope.cu:30 (discriminator 2)" -> "kernels/rope.cu:30"
+std::string short_place(const std::string& place) {
+  for (const char* room : {"/kernels/", "/tests/"}) {
+    if (const size_t at = place.rfind(room); at != place.npos) {
+      return place.substr(at + 1, place.find(' ') - at - 1);
+    }
   }
-  return name.substr(0, name.find_first_of("<("));
+  return place;
 }
 
 bool is_building_block(const std::string& place) {
-  return place.find("kernels/device/") != place.npos ||
-         place.find("kernels/emulator/") != place.npos || place.find("/include/") != place.npos;
+  return place.starts_with("kernels/device/") || place.starts_with("kernels/emulator/") ||
+         place.find("/include/") != place.npos;
 }
 
 }  // namespace
@@ -71,7 +81,7 @@ std::vector<Source> find_sources(const std::vector<const void*>& addresses) {
       continue;
     }
     std::getline(lines, place);
-    place = place.substr(0, place.find(" (discriminator"));
+    place = short_place(place);
     if (sources.empty() || has_place) continue;
     sources.back() = {short_name(line), place};
     has_place = !is_building_block(place);

@@ -1,0 +1,103 @@
+// Attention: every row of q, k, v and their gradients comes from DRAM once (what tiles of other
+// blocks ask for again, L2 serves), and shared memory has no bank conflicts.
+#include <cmath>
+
+#include "traffic/op_traffic.h"
+
+namespace cria::testing {
+
+namespace {
+
+// Two sequences, the second with a tile that is not full.
+struct Attention {
+  Attention(int head_size, DType type)
+      : head_dim(head_size),
+        dtype(type),
+        qkv(Counted::random({kTokens, (kHeads + 2 * kKvHeads) * head_dim}, dtype)),
+        qkv_gradient({kTokens, (kHeads + 2 * kKvHeads) * head_dim}, dtype),
+        output({kTokens, kHeads * head_dim}, dtype),
+        output_gradient(Counted::random({kTokens, kHeads * head_dim}, dtype)),
+        log_sum_exp({kHeads, kTokens}, DType::f32),
+        offsets(std::vector<int32_t>{0, 256, kTokens}),
+        workspace(backend().attention_backward_workspace_bytes(
+            kTokens, kHeads, kKvHeads, static_cast<int>(head_dim), dtype)) {}
+
+  std::string sizes() const {
+    return fmt::format("{} × {} heads, {} of keys, × {} {}", int64_t{kTokens}, int{kHeads},
+                       int{kKvHeads}, head_dim, name(dtype));
+  }
+  float scale() const { return 1.0f / std::sqrt(static_cast<float>(head_dim)); }
+  void forward(Backend& b) const {
+    b.attention_forward({.output = output,
+                         .log_sum_exp = log_sum_exp,
+                         .qkv = qkv,
+                         .sequence_offsets = offsets,
+                         .n_heads = kHeads,
+                         .n_kv_heads = kKvHeads,
+                         .max_sequence_length = 256,
+                         .scale = scale(),
+                         .workspace = workspace});
+  }
+  void backward(Backend& b) const {
+    b.attention_backward({.qkv_gradient = qkv_gradient,
+                          .output_gradient = output_gradient,
+                          .output = output,
+                          .log_sum_exp = log_sum_exp,
+                          .qkv = qkv,
+                          .sequence_offsets = offsets,
+                          .n_heads = kHeads,
+                          .n_kv_heads = kKvHeads,
+                          .max_sequence_length = 256,
+                          .scale = scale(),
+                          .workspace = workspace});
+  }
+
+  static constexpr int kTokens = 256 + 160, kHeads = 4, kKvHeads = 2;
+  int64_t head_dim;
+  DType dtype;
+  Counted qkv, qkv_gradient, output, output_gradient, log_sum_exp, offsets, workspace;
+};
+
+struct AttentionOps : ::testing::TestWithParam<std::pair<int, DType>> {};
+
+TEST_P(AttentionOps, Forward) {
+  const Attention p(GetParam().first, GetParam().second);
+  const OpTraffic traffic =
+      count_traffic({.op = "attention_forward",
+                     .sizes = p.sizes(),
+                     .ideal_bytes = bytes_of({p.qkv, p.output, p.log_sum_exp, p.offsets}),
+                     .cached = {p.qkv, p.offsets}},
+                    [&](Backend& b) { p.forward(b); });
+  expect_streams(traffic);
+  expect_no_conflicts(traffic);
+}
+
+// Three kernels: D from the output and its gradient; the gradients of keys and values; those of
+// queries. The last two read the same tensors each.
+TEST_P(AttentionOps, Backward) {
+  const Attention p(GetParam().first, GetParam().second);
+  p.forward(backend());
+  const int64_t ideal =
+      bytes_of({p.output, p.output_gradient, p.workspace}) +
+      2 * bytes_of({p.qkv, p.output_gradient, p.log_sum_exp, p.workspace, p.offsets}) +
+      bytes_of({p.qkv_gradient});
+  const OpTraffic traffic =
+      count_traffic({.op = "attention_backward",
+                     .sizes = p.sizes(),
+                     .ideal_bytes = ideal,
+                     .cached = {p.qkv, p.output_gradient, p.log_sum_exp, p.workspace, p.offsets}},
+                    [&](Backend& b) { p.backward(b); });
+  p.dtype == DType::bf16 ? expect_streams(traffic) : expect_moves_once(traffic);
+  expect_no_conflicts(traffic);
+}
+
+INSTANTIATE_TEST_SUITE_P(HeadSizes, AttentionOps,
+                         ::testing::Values(std::pair(64, DType::bf16), std::pair(128, DType::bf16),
+                                           std::pair(64, DType::f32), std::pair(128, DType::f32)),
+                         [](const auto& test) {
+                           return name(test.param.second) + "_" + std::to_string(test.param.first);
+                         });
+
+}  // namespace
+
+}  // namespace cria::testing
