@@ -1,6 +1,6 @@
 # cria: `make demo` and `make test` do everything on a fresh Debian 12 machine, set-up included.
 .DEFAULT_GOAL := help
-.PHONY: help setup build test report-test mutate demo bench gpu gpu-bundle gpu-rehearsal golden format lint sanitize fuzz clean
+.PHONY: help setup build test report-test mutate traffic demo bench gpu gpu-bundle gpu-rehearsal golden format lint sanitize fuzz clean
 
 BUILD ?= build
 CMAKE_ARGS ?=
@@ -55,8 +55,13 @@ report-test: setup ## pages of `cria report` in headless Chromium, screenshots i
 
 mutate: setup ## seeded bugs in the CUDA kernels, each of which the tests must see (ONLY=OP for one op's)
 	@cmake -S . -B $(BUILD) -G Ninja -DCRIA_TESTS=ON $(CMAKE_ARGS) >/dev/null
-	@cmake --build $(BUILD) -j $(JOBS) --target test_ops test_kernels
+	@cmake --build $(BUILD) -j $(JOBS) --target test_ops test_kernels test_traffic
 	@tests/mutations/mutate.py --build $(BUILD) --jobs $(JOBS) $(if $(ONLY),--only $(ONLY))
+
+traffic: setup ## what each CUDA kernel asks of memory, counted on the CPU, into docs/kernel_traffic.md
+	@cmake -S . -B $(BUILD) -G Ninja -DCRIA_TESTS=ON $(CMAKE_ARGS) >/dev/null
+	@cmake --build $(BUILD) -j $(JOBS) --target test_traffic
+	@CRIA_TRAFFIC_PAGE=docs/kernel_traffic.md $(BUILD)/test_traffic --gtest_brief=1
 
 demo: build ## the whole recipe on a small world, from tokenizer to a report, in minutes on a CPU
 	@configs/demo/demo.sh $(BUILD)/cria

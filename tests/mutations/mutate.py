@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Seeded bugs in the kernels, and the proof that the tests see each of them.
 
-Every *.json beside this file lists mutations of one op (device.json: of what kernels are made of):
+Every *.json beside this file lists mutations of one op (device.json: of what kernels are made of; traffic.json: what
+leaves results as they are and asks more of memory):
 
   name, kind   what is broken: dropped_barrier, tile_tail, wrong_mask, missing_wait, stale_shared_tile, ...
   file         the source to break, from the root of the project
@@ -66,11 +67,13 @@ class Build:
         self.directory = directory
         commands = json.loads((directory / "compile_commands.json").read_text())
         self.compile = {}
+        self.counted = {}  # with calls at loads and stores: test_traffic
         for entry in commands:
             file = pathlib.Path(entry["file"]).resolve()
             # The backend `cuda` compiles the same sources with nvcc.
             if file.is_relative_to(ROOT) and "nvcc" not in entry["command"]:
-                self.compile[str(file.relative_to(ROOT))] = shlex.split(entry["command"])
+                commands_of = self.counted if "cria_counted.dir" in entry["command"] else self.compile
+                commands_of[str(file.relative_to(ROOT))] = shlex.split(entry["command"])
         self.links = {}
         self.dependencies = None
 
@@ -96,9 +99,13 @@ class Build:
         return sorted(source for source, files in self.dependencies.items()
                       if header in files and source.endswith(".cu"))
 
-    def compile_mutant(self, source, overlay, output):
+    def command_of(self, program, source):
+        commands = self.counted if program == "test_traffic" and source in self.counted else self.compile
+        return commands[source]
+
+    def compile_mutant(self, program, source, overlay, output):
         """Compiles a source so that files under `overlay` stand for those of the project."""
-        command = list(self.compile[source])  # [ccache] compiler options... -o object -c source
+        command = list(self.command_of(program, source))  # [ccache] compiler options... -o object -c source
         command[command.index("-o") + 1] = str(output)
         command[-1] = str(overlay / source if (overlay / source).exists() else ROOT / source)
         compiler_at = next(i for i, word in enumerate(command) if not word.endswith("ccache"))
@@ -116,8 +123,9 @@ class Build:
         command = self.link_command(program).replace(f" -o {program} ", f" -o {output} ", 1)
         first = []
         for source, mutant in objects.items():
-            own = next((word for word in command.split() if word.endswith(f"/{source}.o")), None)
-            if own:
+            compiled = self.command_of(program, source)
+            own = compiled[compiled.index("-o") + 1]
+            if own in command.split():
                 command = command.replace(own, str(mutant))
             else:
                 first.append(str(mutant))
@@ -237,7 +245,7 @@ def prove(build, mutation, work, threads):
         if source not in build.compile:
             raise Failure(f"{source} is no source of the build")
         target = work / f"{number}.o"
-        used = build.compile_mutant(source, overlay, target)
+        used = build.compile_mutant(program, source, overlay, target)
         if str(mutated) not in used:
             raise Failure(f"{source} does not include {mutation['file']}")
         objects[source] = target

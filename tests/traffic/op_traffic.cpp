@@ -40,7 +40,7 @@ std::pair<int64_t, int64_t> cached_loads(const OpTraffic& traffic) {
   return {all, once};
 }
 
-// "3 of conflict at kernels/…", the worst lines first.
+// The lines whose accesses to shared memory conflict.
 std::string conflicting_lines(const OpTraffic& traffic) {
   std::vector<const Instruction*> instructions;
   std::vector<const void*> addresses;
@@ -62,7 +62,7 @@ std::string conflicting_lines(const OpTraffic& traffic) {
   return text;
 }
 
-// Lines that ask for more of global memory than they use.
+// What each line asks of global memory, and how much of it it uses.
 std::string global_lines(const OpTraffic& traffic) {
   std::vector<const Instruction*> instructions;
   std::vector<const void*> addresses;
@@ -103,7 +103,7 @@ std::string kilobytes(int64_t bytes) {
 // Rows of an op and of its kernels.
 std::string rows_of(const OpTraffic& op) {
   const auto conflicts = [](const Shared& shared) {
-    if (shared.accesses == 0) return std::string("| |");
+    if (shared.accesses == 0) return std::string(" | |");
     return fmt::format("{} | {} |", shared.wavefronts, shared.conflicts);
   };
   std::string text = fmt::format(
@@ -127,19 +127,45 @@ std::string rows_of(const OpTraffic& op) {
   return text;
 }
 
-// Writes the table once all tests have run.
-class Table : public ::testing::Environment {
+constexpr const char* kIntroduction = R"(# What each kernel asks of memory
+
+    make traffic        # writes this page
+
+Counted by the emulator on a CPU, not measured on a GPU: [tuning_kernels.md](tuning_kernels.md) says how, what the
+figures mean and where they are a model. `test_traffic` holds every op to at most 1.1 of its ideal and to no bank
+conflict.
+
+- **ideal**: every input read once, every output written once, what is updated both; in thousands of bytes. What an op
+  does in several kernels or through scratch space by design counts for each: attention's gradients (D, keys and values,
+  queries), the language head (rows and logits around the products), sampling (its weights written and read).
+- **DRAM**: the 32-byte sectors that each launch touches, once: what must come from or go to DRAM at least, by the ideal.
+- **asked of L2**: the sectors that the warps ask for, by the ideal; of small tensors that many blocks read (weights of a
+  norm, tables, ids) and of tiles that blocks share, the first time. **again** is what they ask for after it, which the
+  caches serve.
+- **wavefronts** of shared memory, and how many of them are bank conflicts.
+
+Below each op its kernels, DRAM and what is asked of L2 (all of it) in thousands of bytes.
+
+| op, sizes | ideal | DRAM | asked of L2 | again | wavefronts | conflicts |
+| --- | ---: | ---: | ---: | ---: | ---: | ---: |
+)";
+
+// Writes the page once all tests have run.
+class Page : public ::testing::Environment {
  public:
   void TearDown() override {
-    const char* path = std::getenv("CRIA_TRAFFIC_TABLE");
+    const char* path = std::getenv("CRIA_TRAFFIC_PAGE");
     if (!path) return;
+    std::vector<OpTraffic>& ops = counted_ops();
+    std::stable_sort(ops.begin(), ops.end(),
+                     [](const OpTraffic& a, const OpTraffic& b) { return a.op < b.op; });
     std::ofstream file(path);
-    file << "| op, sizes | ideal, KB | DRAM | asked of L2 | again, from caches | wavefronts | "
-            "conflicts |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: |\n";
-    for (const OpTraffic& op : counted_ops()) file << rows_of(op);
+    file << kIntroduction;
+    for (const OpTraffic& op : ops) file << rows_of(op);
+    if (!file.flush()) throw system_failure(path, "cannot be written");
   }
 };
-const ::testing::Environment* const table = ::testing::AddGlobalTestEnvironment(new Table);
+const ::testing::Environment* const page = ::testing::AddGlobalTestEnvironment(new Page);
 
 }  // namespace
 
