@@ -8,9 +8,10 @@
 // the groups of a warp and the warps, in this order. A context of several splits leaves its parts
 // in the workspace, and a second kernel combines them in the order of the splits.
 //
-// Splits have a fixed size, and a query's arithmetic is the same whoever shares its block: so its
-// bits depend on its own context alone. Keys and values are read once for each block, as the memory
-// traffic of decoding is theirs; 4 (D + 2) bytes per head and split are written and read besides.
+// Splits have a fixed size, and a query's arithmetic is the same whoever shares its block (fmaf by
+// name: no compiler chooses what to contract): so its bits depend on its own context alone. Keys
+// and values are read once for each block, as the memory traffic of decoding is theirs; 4 (D + 2)
+// bytes per head and split are written and read besides.
 #include <algorithm>
 
 #include "kernels/attention_tile.h"
@@ -154,7 +155,7 @@ __device__ void attend(const Parameters<T>& p, const Run& run, const Queries& qu
     for (int i = 0; i < kQueries; ++i) {
       float score = 0.0f;
 #pragma unroll
-      for (int e = 0; e < kPiece; ++e) score += query[i][e] * key[e];
+      for (int e = 0; e < kPiece; ++e) score = fmaf(query[i][e], key[e], score);
       score = warp_sum<kLanes>(score);
       if (lane_of_position == 0 && position < count) {
         scores[i * kSplit + position] = position < visible[i] ? score : -INFINITY;
@@ -190,7 +191,7 @@ __device__ void attend(const Parameters<T>& p, const Run& run, const Queries& qu
     for (int i = 0; i < kQueries; ++i) {
       const float weight = scores[i * kSplit + position];
 #pragma unroll
-      for (int e = 0; e < kPiece; ++e) output[i][e] += weight * value[e];
+      for (int e = 0; e < kPiece; ++e) output[i][e] = fmaf(weight, value[e], output[i][e]);
     }
   }
 #pragma unroll
