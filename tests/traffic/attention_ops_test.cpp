@@ -91,6 +91,39 @@ TEST_P(AttentionOps, Backward) {
   expect_no_conflicts(traffic);
 }
 
+// The weights of every eighth row: its query, and the keys up to it.
+TEST_P(AttentionOps, Maxima) {
+  const Attention p(GetParam().first, GetParam().second);
+  p.forward(backend());
+  std::vector<int32_t> chosen;
+  int64_t weights = 0;
+  for (int32_t row = 7; row < 256; row += 8) {
+    chosen.push_back(row);
+    weights += row + 1;
+  }
+  const auto count = static_cast<int64_t>(chosen.size());
+  const Counted maxima({count, 256}, DType::f32), rows(chosen),
+      starts(std::vector<int32_t>(chosen.size(), 0));
+  const OpTraffic traffic = count_traffic(
+      {.op = "attention_maxima",
+       .sizes = fmt::format("{} rows of {}", count, p.sizes()),
+       .ideal_bytes = bytes_of((count * p.kHeads + 256 * p.kKvHeads) * p.head_dim, p.dtype) +
+                      2 * bytes_of(weights, DType::f32) + bytes_of({rows, starts}) +
+                      32 * count * p.kHeads,  // log_sum_exp: eight rows apart, a sector each
+       .cached = {p.qkv, p.log_sum_exp, rows, starts}},
+      [&](Backend& b) {
+        b.attention_maxima({.maxima = maxima,
+                            .qkv = p.qkv,
+                            .log_sum_exp = p.log_sum_exp,
+                            .rows = rows,
+                            .starts = starts,
+                            .n_heads = p.kHeads,
+                            .n_kv_heads = p.kKvHeads,
+                            .scale = p.scale()});
+      });
+  expect_moves_once(traffic);
+}
+
 INSTANTIATE_TEST_SUITE_P(HeadSizes, AttentionOps,
                          ::testing::Values(std::pair(64, DType::bf16), std::pair(128, DType::bf16),
                                            std::pair(64, DType::f32), std::pair(128, DType::f32)),

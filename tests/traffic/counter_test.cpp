@@ -11,6 +11,16 @@
 
 namespace cria::emulated::traffic {
 
+void PrintTo(const Global& global, std::ostream* out) {
+  *out << global.accesses << " accesses, " << global.sectors << " sectors, " << global.bytes
+       << " bytes, " << global.distinct << " distinct sectors";
+}
+
+void PrintTo(const Shared& shared, std::ostream* out) {
+  *out << shared.accesses << " accesses, " << shared.wavefronts << " wavefronts, "
+       << shared.conflicts << " conflicts";
+}
+
 namespace {
 
 using cria::testing::Counted;

@@ -51,6 +51,7 @@ TEST(LanguageHead, Forward) {
                                                  .workspace = p.workspace});
                       });
     expect_streams(traffic);
+    expect_no_conflicts(traffic);
   }
 }
 
@@ -78,6 +79,7 @@ TEST(LanguageHead, BothDirections) {
                                                .workspace = p.workspace});
                       });
     expect_streams(traffic);
+    expect_no_conflicts(traffic);
   }
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <fstream>
+#include <iostream>
 #include <map>
 
 #include "kernels/runtime/make_backend.h"
@@ -40,54 +41,40 @@ std::pair<int64_t, int64_t> cached_loads(const OpTraffic& traffic) {
   return {all, once};
 }
 
-// The lines whose accesses to shared memory conflict.
-std::string conflicting_lines(const OpTraffic& traffic) {
+// What each line asks of memory.
+std::string lines_of(const OpTraffic& traffic) {
+  struct Line {
+    Global loads, stores;
+    Shared shared;
+  };
   std::vector<const Instruction*> instructions;
   std::vector<const void*> addresses;
   for (const LaunchTraffic& launch : traffic.launches) {
     for (const Instruction& instruction : launch.instructions) {
-      if (instruction.shared.conflicts == 0) continue;
       instructions.push_back(&instruction);
       addresses.push_back(static_cast<const char*>(instruction.address) - 1);
     }
   }
-  std::map<std::string, Shared> lines;
   const auto sources = emulated::traffic::find_sources(addresses);
-  for (size_t i = 0; i < sources.size(); ++i) lines[sources[i].place] += instructions[i]->shared;
-  std::string text;
-  for (const auto& [place, shared] : lines) {
-    text += fmt::format("\n  {}: {} accesses, {} wavefronts, {} of them conflicts", place,
-                        shared.accesses, shared.wavefronts, shared.conflicts);
-  }
-  return text;
-}
-
-// What each line asks of global memory, and how much of it it uses.
-std::string global_lines(const OpTraffic& traffic) {
-  std::vector<const Instruction*> instructions;
-  std::vector<const void*> addresses;
-  for (const LaunchTraffic& launch : traffic.launches) {
-    for (const Instruction& instruction : launch.instructions) {
-      if (instruction.global.accesses == 0) continue;
-      instructions.push_back(&instruction);
-      addresses.push_back(static_cast<const char*>(instruction.address) - 1);
-    }
-  }
-  std::map<std::string, std::pair<Global, Global>> lines;
-  const auto sources = emulated::traffic::find_sources(addresses);
+  std::map<std::string, Line> lines;
   for (size_t i = 0; i < sources.size(); ++i) {
-    auto& [loads, stores] = lines[sources[i].place];
-    (instructions[i]->access == emulated::Access::load ? loads : stores) += instructions[i]->global;
+    Line& line = lines[sources[i].place];
+    const bool loads = instructions[i]->access == emulated::Access::load;
+    (loads ? line.loads : line.stores) += instructions[i]->global;
+    line.shared += instructions[i]->shared;
   }
-  std::string text;
+  std::string text = "\n" + traffic.op + " " + traffic.sizes;
   const auto add = [&](const std::string& place, const char* what, const Global& global) {
     if (global.accesses == 0) return;
     text += fmt::format("\n  {}: {} {} bytes in {} of sectors, {} accesses", place, what,
                         global.bytes, kSectorBytes * global.sectors, global.accesses);
   };
-  for (const auto& [place, both] : lines) {
-    add(place, "loads", both.first);
-    add(place, "stores", both.second);
+  for (const auto& [place, line] : lines) {
+    add(place, "loads", line.loads);
+    add(place, "stores", line.stores);
+    if (line.shared.accesses == 0) continue;
+    text += fmt::format("\n  {}: {} accesses of shared memory, {} wavefronts, {} of them conflicts",
+                        place, line.shared.accesses, line.shared.wavefronts, line.shared.conflicts);
   }
   return text;
 }
@@ -207,27 +194,23 @@ OpTraffic count_traffic(OpTraffic op, const std::function<void(Backend&)>& run) 
   op.launches = counter.take();
   EXPECT_FALSE(op.launches.empty());
   counted_ops().push_back(op);
+  if (std::getenv("CRIA_TRAFFIC_LINES")) std::cout << lines_of(op) << "\n";
   return op;
 }
 
 void expect_moves_once(const OpTraffic& traffic) {
-  SCOPED_TRACE(traffic.op + " " + traffic.sizes);
   // An op that moved less than its ideal would have been counted wrongly, or its ideal.
-  EXPECT_GE(ratio(traffic.moved_bytes(), traffic.ideal_bytes), 1.0) << global_lines(traffic);
-  EXPECT_LE(ratio(traffic.moved_bytes(), traffic.ideal_bytes), kMostTraffic)
-      << global_lines(traffic);
+  EXPECT_GE(ratio(traffic.moved_bytes(), traffic.ideal_bytes), 1.0) << lines_of(traffic);
+  EXPECT_LE(ratio(traffic.moved_bytes(), traffic.ideal_bytes), kMostTraffic) << lines_of(traffic);
 }
 
 void expect_streams(const OpTraffic& traffic) {
   expect_moves_once(traffic);
-  SCOPED_TRACE(traffic.op + " " + traffic.sizes);
-  EXPECT_LE(ratio(traffic.asked_bytes(), traffic.ideal_bytes), kMostTraffic)
-      << global_lines(traffic);
+  EXPECT_LE(ratio(traffic.asked_bytes(), traffic.ideal_bytes), kMostTraffic) << lines_of(traffic);
 }
 
 void expect_no_conflicts(const OpTraffic& traffic) {
-  SCOPED_TRACE(traffic.op + " " + traffic.sizes);
-  EXPECT_EQ(traffic.shared().conflicts, 0) << conflicting_lines(traffic);
+  EXPECT_EQ(traffic.shared().conflicts, 0) << lines_of(traffic);
 }
 
 }  // namespace cria::testing
