@@ -45,25 +45,31 @@ struct Decoding {
   Counted qkv, output, keys, values, block_tables, row_sequences, context_lengths, workspace;
 };
 
+// Queries turned in place, keys turned on their way to the cache. The rows of all slots are at one
+// position, with one row of the table.
 TEST(DecodingOps, KvCacheWrite) {
   for (const DType dtype : kDTypes) {
-    const Decoding p(64, 64, 8, 128, dtype);
-    const OpTraffic traffic =
-        count_traffic({.op = "kv_cache_write",
-                       .sizes = fmt::format("64 × 8 heads × 128 {}", name(dtype)),
-                       .ideal_bytes = 2 * bytes_of(p.rows * 2 * p.kv_heads * p.head_dim, dtype) +
-                                      bytes_of({p.row_sequences, p.context_lengths}) + 4 * p.rows,
-                       .cached = {p.block_tables, p.row_sequences, p.context_lengths}},
-                      [&](Backend& b) {
-                        b.kv_cache_write({.keys = p.keys,
-                                          .values = p.values,
-                                          .qkv = p.qkv,
-                                          .block_tables = p.block_tables,
-                                          .row_sequences = p.row_sequences,
-                                          .context_lengths = p.context_lengths,
-                                          .n_heads = p.kHeads,
-                                          .n_kv_heads = p.kv_heads});
-                      });
+    const Decoding p(64, 64, 4, 128, dtype);
+    const Counted table({p.context, p.head_dim}, DType::f32);
+    const int64_t row = (p.kHeads + p.kv_heads + p.kv_heads) * p.head_dim;
+    const OpTraffic traffic = count_traffic(
+        {.op = "kv_cache_write",
+         .sizes = fmt::format("64 × {} heads, {} of keys, × 128 {}", int{p.kHeads}, p.kv_heads,
+                              name(dtype)),
+         .ideal_bytes = 2 * bytes_of(p.rows * row, dtype) + bytes_of(p.head_dim, DType::f32) +
+                        bytes_of({p.row_sequences, p.context_lengths}) + 4 * p.rows,
+         .cached = {table, p.block_tables, p.row_sequences, p.context_lengths}},
+        [&](Backend& b) {
+          b.kv_cache_write({.keys = p.keys,
+                            .values = p.values,
+                            .qkv = p.qkv,
+                            .rope_table = table,
+                            .block_tables = p.block_tables,
+                            .row_sequences = p.row_sequences,
+                            .context_lengths = p.context_lengths,
+                            .n_heads = p.kHeads,
+                            .n_kv_heads = p.kv_heads});
+        });
     expect_streams(traffic);
   }
 }

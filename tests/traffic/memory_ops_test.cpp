@@ -145,14 +145,19 @@ TEST(MemoryOps, Swiglu) {
     expect_streams(count_traffic(
         {.op = "swiglu_forward", .sizes = sizes, .ideal_bytes = bytes_of({gate_up, output})},
         [&](Backend& b) { b.swiglu_forward({.output = output, .gate_up = gate_up}); }));
-    expect_streams(count_traffic({.op = "swiglu_backward",
-                                  .sizes = sizes,
-                                  .ideal_bytes = bytes_of({gate_up, gradient, output})},
-                                 [&](Backend& b) {
-                                   b.swiglu_backward({.gate_up_gradient = gradient,
-                                                      .output_gradient = output,
-                                                      .gate_up = gate_up});
-                                 }));
+    for (const bool leaves_output : {false, true}) {
+      expect_streams(count_traffic(
+          {.op = "swiglu_backward",
+           .sizes = sizes + (leaves_output ? ", with the output" : ""),
+           .ideal_bytes =
+               bytes_of({gate_up, gradient, output}) + (leaves_output ? bytes_of({output}) : 0)},
+          [&](Backend& b) {
+            b.swiglu_backward({.gate_up_gradient = gradient,
+                               .output = leaves_output ? Tensor(output) : Tensor(),
+                               .output_gradient = output,
+                               .gate_up = gate_up});
+          }));
+    }
   }
 }
 
