@@ -119,8 +119,8 @@ constexpr const char* kIntroduction = R"(# What each kernel asks of memory
     make traffic        # writes this page
 
 Counted by the emulator on a CPU, not measured on a GPU: [tuning_kernels.md](tuning_kernels.md) says how, what the
-figures mean and where they are a model. `test_traffic` holds every op to at most 1.1 of its ideal and to no bank
-conflict.
+figures mean and where they are a model. `test_traffic` holds what every op moves to at most 1.1 of its ideal, what it
+asks of L2 too (but for sampling, attention_maxima and attention_backward in fp32), and shared memory to no bank conflict.
 
 - **ideal**: every input read once, every output written once, what is updated both; in thousands of bytes. What an op
   does in several kernels or through scratch space by design counts for each: attention's gradients (D, keys and values,
