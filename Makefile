@@ -61,7 +61,7 @@ mutate: setup ## seeded bugs in the CUDA kernels, each of which the tests must s
 traffic: setup ## what each CUDA kernel asks of memory, counted on the CPU, into docs/kernel_traffic.md
 	@cmake -S . -B $(BUILD) -G Ninja -DCRIA_TESTS=ON $(CMAKE_ARGS) >/dev/null
 	@cmake --build $(BUILD) -j $(JOBS) --target test_traffic
-	@CRIA_TRAFFIC_PAGE=docs/kernel_traffic.md $(BUILD)/test_traffic --gtest_brief=1
+	@OMP_NUM_THREADS=1 CRIA_TRAFFIC_PAGE=docs/kernel_traffic.md $(BUILD)/test_traffic --gtest_brief=1
 
 demo: build ## the whole recipe on a small world, from tokenizer to a report, in minutes on a CPU
 	@configs/demo/demo.sh $(BUILD)/cria
