@@ -33,7 +33,7 @@ __global__ void __launch_bounds__(kPlainThreads) plain_key_kernel(BackwardParame
   Tile::load(value, p.rows(own_row, place.rows, p.value_head(kv_head)));
 
   typename Tile::Columns key_gradient = {}, value_gradient = {};
-  for (int head = kv_head * p.group(); head < (kv_head + 1) * p.group(); ++head) {
+  for (int head = kv_head * p.group; head < (kv_head + 1) * p.group; ++head) {
     for (int first = place.first; first < place.sequence_length; first += Tile::kRows) {
       const int64_t row = place.sequence_begin + first;
       const int rows = place.sequence_length - first;
@@ -68,9 +68,8 @@ __global__ void __launch_bounds__(kPlainThreads) plain_key_kernel(BackwardParame
     scale[i] = p.scale;
     one[i] = 1.0f;
   }
-  Tile::store_rows(p.gradient_rows(own_row, place.rows, p.key_head(kv_head), 0), key_gradient,
-                   scale);
-  Tile::store_rows(p.gradient_rows(own_row, place.rows, p.value_head(kv_head), 0), value_gradient,
+  Tile::store_rows(p.gradient_rows(own_row, place.rows, p.key_head(kv_head)), key_gradient, scale);
+  Tile::store_rows(p.gradient_rows(own_row, place.rows, p.value_head(kv_head)), value_gradient,
                    one);
 }
 
@@ -101,7 +100,7 @@ __global__ void __launch_bounds__(kPlainThreads) plain_query_kernel(BackwardPara
     scale[i] = p.scale;
   }
   typename Tile::Columns query_gradient = {};
-  const int key_end = place.first + place.rows, kv_head = head / p.group();
+  const int key_end = place.first + place.rows, kv_head = head / p.group;
   for (int first = 0; first < key_end; first += Tile::kRows) {
     const int64_t row = place.sequence_begin + first;
     __syncthreads();  // the tiles before have been read
@@ -122,7 +121,7 @@ __global__ void __launch_bounds__(kPlainThreads) plain_query_kernel(BackwardPara
     }
     Tile::multiply_weights(query_gradient, score_gradient, weights, key);
   }
-  Tile::store_rows(p.gradient_rows(own_row, place.rows, head, 0), query_gradient, scale);
+  Tile::store_rows(p.gradient_rows(own_row, place.rows, head), query_gradient, scale);
 }
 
 }  // namespace

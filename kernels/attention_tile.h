@@ -1,8 +1,10 @@
 // What the attention kernels share: which rows a block works on, and the heads' rows in memory.
 //
 // Every sequence of a pack is cut into tiles of kRows rows from its own first row, so the
-// arithmetic of a row does not depend on where its sequence stands in the pack. Head sizes up to
-// 256 are computed in tiles of 32, 64, 128 or 256 columns, with zeros after the head's last one.
+// arithmetic of a row does not depend on where its sequence stands in the pack. A tile of queries
+// may hold those of all heads that share a key head, so that keys and values in shared memory serve
+// the whole group. Head sizes up to 256 are computed in tiles of 32, 64, 128 or 256 columns, with
+// zeros after the head's last one.
 #pragma once
 
 #include "cria/core/error.h"
@@ -53,28 +55,52 @@ __device__ inline float fast_exp2(float x) {
 #endif
 }
 
-// Rows [first, first + rows) of a sequence, which starts at row sequence_begin of the pack.
+// a b, rounded: no part of a multiply-add.
+__device__ inline float rounded_product(float a, float b) {
+#ifdef __CUDACC__
+  return __fmul_rn(a, b);
+#else
+  const volatile float product = a * b;
+  return product;
+#endif
+}
+
+// Rows [first, first + rows) of a sequence, which starts at token sequence_begin of the pack. Each
+// token has `group` rows.
 struct RowTile {
-  int64_t sequence_begin;
-  int sequence_length;
+  int sequence_begin;
+  int sequence_length;  // in tokens
+  int group;
   int first;
   int rows;  // 0: no tile
+
+  // The token of a row of the tile, counted from the sequence's first.
+  __device__ int token(int row) const {
+    return static_cast<int>(static_cast<unsigned>(first + row) / static_cast<unsigned>(group));
+  }
+  // Where a row is in a matrix [heads, T], with the heads of a group one after the other.
+  __device__ int64_t index(int row, int kv_head, int64_t tokens) const {
+    const int head =
+        static_cast<int>(static_cast<unsigned>(first + row) % static_cast<unsigned>(group));
+    return (int64_t{kv_head} * group + head) * tokens + sequence_begin + token(row);
+  }
 };
 
-// Tiles of the pack are numbered with gaps: those of sequence s start at number offsets[s] / kRows
-// + s. That leaves each sequence room enough wherever it begins, so a block finds its own by a
-// search, and the host need not know the offsets.
+// Tiles of the pack are numbered with gaps: those of sequence s start at number group offsets[s] /
+// kRows + s. That leaves each sequence room enough wherever it begins, so a block finds its own by
+// a search, and the host need not know the offsets.
 template <int kRows>
-int64_t tile_numbers(int64_t tokens, int64_t sequences) {
-  return tokens / kRows + sequences;
+int64_t tile_numbers(int64_t tokens, int64_t sequences, int group = 1) {
+  return tokens * group / kRows + sequences;
 }
 
 template <int kRows>
-__device__ RowTile find_tile(const int32_t* offsets, int sequences, int number, bool last_first) {
+__device__ RowTile find_tile(const int32_t* offsets, int sequences, int number, bool last_first,
+                             int group = 1) {
   int low = 0, high = sequences;
   while (high - low > 1) {
     const int middle = (low + high) / 2;
-    if (offsets[middle] / kRows + middle <= number) {
+    if (offsets[middle] * group / kRows + middle <= number) {
       low = middle;
     } else {
       high = middle;
@@ -82,25 +108,60 @@ __device__ RowTile find_tile(const int32_t* offsets, int sequences, int number, 
   }
   const int begin = offsets[low];
   const int length = offsets[low + 1] - begin;
-  const int tiles = (length + kRows - 1) / kRows;
-  int index = number - (begin / kRows + low);
-  if (index >= tiles) return {begin, length, 0, 0};
+  const int rows = length * group;
+  const int tiles = (rows + kRows - 1) / kRows;
+  int index = number - (begin * group / kRows + low);
+  if (index >= tiles) return {begin, length, group, 0, 0};
   if (last_first) index = tiles - 1 - index;
   const int first = index * kRows;
-  return {begin, length, first, length - first < kRows ? length - first : kRows};
+  return {begin, length, group, first, rows - first < kRows ? rows - first : kRows};
 }
 
 // Rows of one head in a matrix of many heads.
 template <typename T>
 struct HeadRows {
   T* first;
-  int64_t stride;
+  int stride;
   int rows;         // those that exist; a tile has zeros in the others
-  int columns;      // of the head, from the first of the tile on; the tile has zeros after them
+  int columns;      // of the head; the tile has zeros after them
   bool vectorized;  // rows can be moved in pieces of 16 bytes
 
-  __device__ T* row(int index) const { return first + index * stride; }
+  __device__ T* row(int index) const { return first + int64_t{index} * stride; }
+  __device__ HeadRows from(int index) const {
+    return {row(index), stride, rows - index, columns, vectorized};
+  }
 };
+
+// The same of all heads of a group: row r of a token's first one on is head r % group of token r /
+// group.
+template <typename T>
+struct GroupRows {
+  T* first;  // the first head of the token that rows are counted from
+  int stride;
+  int group;
+  int begin;  // row 0 of the tile
+  int rows;
+  int columns;
+  bool vectorized;
+
+  __device__ T* row(int index) const {
+    const auto place = static_cast<unsigned>(begin + index), heads = static_cast<unsigned>(group);
+    return first + int64_t{place / heads} * stride + place % heads * static_cast<unsigned>(columns);
+  }
+  __device__ GroupRows from(int index) const {
+    return {first, stride, group, begin + index, rows - index, columns, vectorized};
+  }
+};
+
+// The heads of a group, rows of a tile, in a matrix whose rows have `stride` elements and start
+// with the heads.
+template <typename T>
+__device__ GroupRows<T> group_rows(T* matrix, int stride, const RowTile& tile, int kv_head,
+                                   int head_dim, bool vectorized) {
+  T* const first =
+      matrix + int64_t{tile.sequence_begin} * stride + int64_t{kv_head} * tile.group * head_dim;
+  return {first, stride, tile.group, tile.first, tile.rows, head_dim, vectorized};
+}
 
 // N neighbouring elements of a row from `column` on, zeros after its last column.
 template <int kElements, typename T>

@@ -216,12 +216,9 @@ class BlockPass {
                                  .n_kv_heads = config_.num_key_value_heads,
                                  .max_sequence_length = batch_.max_sequence_length(),
                                  .scale = attention_scale(),
+                                 .positions = batch_.positions,
+                                 .rope_table = model_.rope_table,
                                  .workspace = workspace_});
-    backend_.rope_backward({.qkv_gradient = shared_.qkv_gradient,
-                            .positions = batch_.positions,
-                            .table = model_.rope_table,
-                            .n_heads = config_.num_attention_heads,
-                            .n_kv_heads = config_.num_key_value_heads});
     norm(layer_.input, layer_.input_rms, weights_.attention_norm);
     product_backward(shared_.normed_gradient, gradients.qkv, shared_.qkv_gradient, shared_.normed,
                      weights_.qkv);

@@ -18,6 +18,14 @@ __device__ inline void async_copy_16(void* shared, const void* global, bool vali
                : "memory");
 }
 
+// The same of 4 bytes, through the L1 cache.
+__device__ inline void async_copy_4(void* shared, const void* global, bool valid = true) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(
+                   static_cast<uint32_t>(__cvta_generic_to_shared(shared))),
+               "l"(__cvta_generic_to_global(global)), "r"(valid ? 4 : 0)
+               : "memory");
+}
+
 __device__ inline void async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 
 template <int kPendingGroups>
@@ -30,6 +38,8 @@ __device__ void async_wait() {
 // kernels/emulator/async_copy.cpp
 void async_copy_16(void* shared, const void* global, bool valid = true,
                    CallSite where = CallSite::current());
+void async_copy_4(void* shared, const void* global, bool valid = true,
+                  CallSite where = CallSite::current());
 void async_commit();
 void async_wait_pending(int pending_groups);
 

@@ -9,17 +9,29 @@
 
 namespace cria::emulated {
 
-void async_copy_16(void* shared, const void* global, bool valid, CallSite where) {
-  constexpr size_t kBytes = 16;
-  check_alignment(shared, kBytes, where);
-  check_alignment(global, kBytes, where);
-  if (valid) observe(Access::load, global, kBytes, __builtin_return_address(0));
-  observe(Access::store, shared, kBytes, __builtin_return_address(0));
+namespace {
+
+void async_copy(size_t bytes, void* shared, const void* global, bool valid, CallSite where,
+                const void* caller) {
+  check_alignment(shared, bytes, where);
+  check_alignment(global, bytes, where);
+  if (valid) observe(Access::load, global, bytes, caller);
+  observe(Access::store, shared, bytes, caller);
   PendingCopies& pending = Block::running().pending_copies();
-  PendingCopy copy{.data = {}, .destination = shared, .group = pending.group};
-  if (valid) std::memcpy(copy.data.data(), global, kBytes);
-  std::memset(shared, 0xFF, kBytes);
+  PendingCopy copy{.data = {}, .bytes = bytes, .destination = shared, .group = pending.group};
+  if (valid) std::memcpy(copy.data.data(), global, bytes);
+  std::memset(shared, 0xFF, bytes);
   pending.copies.push_back(copy);
+}
+
+}  // namespace
+
+void async_copy_16(void* shared, const void* global, bool valid, CallSite where) {
+  async_copy(16, shared, global, valid, where, __builtin_return_address(0));
+}
+
+void async_copy_4(void* shared, const void* global, bool valid, CallSite where) {
+  async_copy(4, shared, global, valid, where, __builtin_return_address(0));
 }
 
 void async_commit() { ++Block::running().pending_copies().group; }
@@ -30,7 +42,7 @@ void async_wait_pending(int pending_groups) {
     return copy.group < pending.group - pending_groups;
   };
   for (const PendingCopy& copy : pending.copies) {
-    if (arrives(copy)) std::memcpy(copy.destination, copy.data.data(), copy.data.size());
+    if (arrives(copy)) std::memcpy(copy.destination, copy.data.data(), copy.bytes);
   }
   std::erase_if(pending.copies, arrives);
 }

@@ -44,6 +44,7 @@ void check_alignment(const void* pointer, size_t bytes, CallSite where);
 // cp.async: copies that a thread has started, in order, with the group that each belongs to.
 struct PendingCopy {
   std::array<unsigned char, 16> data;
+  size_t bytes;
   void* destination;
   int64_t group;
 };

@@ -156,7 +156,7 @@ class GpuBackend : public Backend {
   void attention_backward(const AttentionBackward& args) override {
     const Op op("attention_backward",
                 {args.qkv_gradient, args.output_gradient, args.output, args.log_sum_exp, args.qkv,
-                 args.sequence_offsets, args.workspace});
+                 args.sequence_offsets, args.positions, args.rope_table, args.workspace});
     CRIA_GPU::attention_backward(args, stream_);
   }
   void attention_maxima(const AttentionMaxima& args) override {

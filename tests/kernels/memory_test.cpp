@@ -271,6 +271,23 @@ TEST(AsyncCopy, TakesWhatWasThereAndWaitsOnlyForClosedGroups) {
   EXPECT_EQ(out, (std::vector<int>{1, -1, -1, 5}));
 }
 
+__global__ void copy_words(float* out, const float* in, int valid) {
+  float* const words = dynamic_shared<float>();
+  for (int i = 0; i < 3; ++i) async_copy_4(words + i, in + i, i < valid);
+  async_commit();
+  out[0] = words[0];
+  async_wait<0>();
+  std::copy_n(words, 3, out + 1);
+}
+
+TEST(AsyncCopy, OfSingleWords) {
+  const std::vector<float> in = {1, 2, 3};
+  std::vector<float> out(4);
+  launch(copy_words, 1, 1, 12, Stream{}, out.data(), in.data(), 2);
+  EXPECT_TRUE(std::isnan(out[0]));
+  EXPECT_EQ(std::vector(out.begin() + 1, out.end()), (std::vector<float>{1, 2, 0}));
+}
+
 __global__ void copy_shared(const char* in, int to, int from, bool valid) {
   async_copy_16(dynamic_shared<char>() + to, in + from, valid);
 }

@@ -43,7 +43,9 @@ class AttentionTest : public OpTest {
                                  .workspace = workspace.tensor()});
   }
 
-  void backward(const Pack& pack, Tensor output, Tensor log_sum_exp) {
+  // Turns dq and dk back where there is a table.
+  void backward(const Pack& pack, Tensor output, Tensor log_sum_exp, Tensor positions = {},
+                Tensor rope_table = {}) {
     const AttentionShape& shape = pack.shape;
     const Workspace workspace(*this, backend().attention_backward_workspace_bytes(
                                          shape.tokens(), shape.n_heads, shape.n_kv_heads,
@@ -58,6 +60,8 @@ class AttentionTest : public OpTest {
                                   .n_kv_heads = shape.n_kv_heads,
                                   .max_sequence_length = shape.max_sequence_length(),
                                   .scale = shape.scale(),
+                                  .positions = positions,
+                                  .rope_table = rope_table,
                                   .workspace = workspace.tensor()});
   }
 
@@ -100,6 +104,38 @@ class AttentionTest : public OpTest {
     expect_close(in_units(pack.qkv_gradient.values(), expected.magnitudes),
                  in_units(expected.values, expected.magnitudes),
                  tolerance_of("attention_gradient"));
+  }
+
+  // The same with dq and dk turned back by random angles.
+  void check_turned_backward(const AttentionShape& shape) {
+    constexpr int64_t kPositions = 40;
+    const auto qkv = random_values(shape.tokens() * shape.qkv_columns(), 1);
+    const auto output_gradient = random_values(shape.tokens() * shape.output_columns(), 2);
+    const auto positions = random_integers(shape.tokens(), 0, kPositions, 3);
+    std::vector<double> rope_table(kPositions * shape.head_dim);
+    for (int64_t i = 0; i < kPositions * shape.head_dim; ++i) {
+      const auto angle = static_cast<double>(i / shape.head_dim * (i % (shape.head_dim / 2)));
+      const bool is_sine = i % shape.head_dim >= shape.head_dim / 2;
+      rope_table[i] = static_cast<float>(is_sine ? std::sin(angle) : std::cos(angle));
+    }
+    const Pack pack(*this, shape, qkv, output_gradient);
+    const DeviceTensor positions_in(*this, {shape.tokens()}, positions);
+    const DeviceTensor table_in(*this, {kPositions, shape.head_dim}, rope_table, DType::f32);
+    const AttentionResult forward = reference_attention(shape, qkv);
+    const DeviceTensor output(*this, {shape.tokens(), shape.output_columns()},
+                              forward.output.values);
+    const DeviceTensor log_sum_exp(*this, {shape.n_heads, shape.tokens()}, forward.log_sum_exp,
+                                   DType::f32);
+    backward(pack, output.tensor(), log_sum_exp.tensor(), positions_in.tensor(), table_in.tensor());
+    Measured expected = reference_attention_backward(shape, qkv, output.values(), output_gradient);
+    turn_back(expected, shape, positions, rope_table);
+    // A kernel whose heads fill its tiles turns what it has not rounded yet, the CPU what it has.
+    const bool at_once = shape.head_dim == 32 || shape.head_dim == 64 || shape.head_dim == 128 ||
+                         shape.head_dim == 256;
+    expect_close(in_units(pack.qkv_gradient.values(), expected.magnitudes),
+                 in_units(expected.values, expected.magnitudes),
+                 at_once ? tolerance("attention_turned_gradient", dtype())
+                         : tolerance_of("attention_turned_gradient"));
   }
 };
 
@@ -156,6 +192,16 @@ TEST_P(AttentionTest, Backward) {
   for (const AttentionShape& shape : all) {
     SCOPED_TRACE(::testing::Message() << shape.n_heads << " heads of " << shape.head_dim);
     check_backward(shape);
+  }
+}
+
+TEST_P(AttentionTest, BackwardThroughTheRotaryEmbedding) {
+  for (const AttentionShape& shape :
+       {attention_shape(2, 1, 32, {150, 3}), attention_shape(4, 2, 64, {70, 129}),
+        attention_shape(3, 1, 128, {140}), attention_shape(2, 1, 256, {67}),
+        attention_shape(2, 2, 48, {0, 65, 9}), attention_shape(5, 1, 6, {40})}) {
+    SCOPED_TRACE(::testing::Message() << shape.n_heads << " heads of " << shape.head_dim);
+    check_turned_backward(shape);
   }
 }
 

@@ -141,6 +141,29 @@ inline Measured reference_attention_backward(const AttentionShape& shape,
   return gradient;
 }
 
+// Turns the gradients of q and k back through the rotary embedding (cria/ops/rope.h).
+inline void turn_back(Measured& gradient, const AttentionShape& shape,
+                      const std::vector<int32_t>& positions, const std::vector<double>& table) {
+  const int64_t half = shape.head_dim / 2;
+  for (int64_t row = 0; row < shape.tokens(); ++row) {
+    for (int64_t head = 0; head < shape.n_heads + shape.n_kv_heads; ++head) {
+      for (int64_t i = 0; i < half; ++i) {
+        const int64_t first = row * shape.qkv_columns() + head * shape.head_dim + i;
+        const int64_t second = first + half;
+        const double cosine = table[positions[row] * shape.head_dim + i];
+        const double sine = table[positions[row] * shape.head_dim + half + i];
+        const auto turn = [&](std::vector<double>& x, double c, double s, double minus) {
+          const double turned = x[first] * c + x[second] * s;
+          x[second] = x[second] * c + minus * x[first] * s;
+          x[first] = turned;
+        };
+        turn(gradient.values, cosine, sine, -1);
+        turn(gradient.magnitudes, std::abs(cosine), std::abs(sine), 1);
+      }
+    }
+  }
+}
+
 // Values in units of the magnitudes, for bounds that are relative to these.
 inline std::vector<double> in_units(const std::vector<double>& values,
                                     const std::vector<double>& magnitudes) {

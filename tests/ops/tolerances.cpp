@@ -97,6 +97,13 @@ const std::map<std::string, Row>& table() {
       // On tensor cores p and ds round to bf16 before their products: eps16 more of each term.
       {"attention_gradient_tensor_cores",
        {{112 * kEps32, kEps32}, {kEps16 + 112 * kEps32, kEps16}}},
+      // Through the rotary embedding: two products and their sum, three roundings more, and in
+      // attention_turned_gradient one to the dtype: of the two parts, before they are turned, by
+      // the CPU, or as above of p and ds by tensor cores that turn before they round. Both where
+      // tensor cores round before another kernel turns.
+      {"attention_turned_gradient", {{116 * kEps32, kEps32}, {kEps16 + 116 * kEps32, kEps16}}},
+      {"attention_turned_gradient_tensor_cores",
+       {{116 * kEps32, kEps32}, {2 * kEps16 + 116 * kEps32, kEps16}}},
   };
   return rows;
 }

@@ -87,7 +87,7 @@ TEST_P(AttentionOps, Backward) {
                      .ideal_bytes = ideal,
                      .cached = {p.qkv, p.output_gradient, p.log_sum_exp, p.workspace, p.offsets}},
                     [&](Backend& b) { p.backward(b); });
-  p.dtype == DType::bf16 ? expect_streams(traffic) : expect_moves_once(traffic);
+  expect_streams(traffic);
   expect_no_conflicts(traffic);
 }
 

@@ -258,6 +258,13 @@ void attention_backward(const AttentionBackward& args) {
       });
     }
   });
+  if (args.rope_table) {
+    rope_backward({.qkv_gradient = args.qkv_gradient,
+                   .positions = args.positions,
+                   .table = args.rope_table,
+                   .n_heads = args.n_heads,
+                   .n_kv_heads = args.n_kv_heads});
+  }
 }
 
 }  // namespace cria::cpu

@@ -7,6 +7,10 @@
 // Scores, softmax and accumulators are fp32; outputs round once. A GPU's tensor cores take bf16: in
 // bf16 it also rounds p and ds on their way into the next product. Backward is deterministic: each
 // key block and each query block is summed by one worker in a fixed order.
+//
+// Where q and k have been through the rotary embedding (cria/ops/rope.h), backward can take their
+// gradients back through it: a GPU turns them in fp32 before they round, if a head has 32, 64, 128
+// or 256 elements in bf16; else, and on the CPU, what has been rounded is turned and rounds again.
 #pragma once
 
 #include "cria/core/tensor.h"
@@ -36,7 +40,9 @@ struct AttentionBackward {
   int n_kv_heads = 0;
   int max_sequence_length = 0;
   float scale = 1.0f;
-  Tensor workspace;  // attention_backward_workspace_bytes(...) bytes
+  Tensor positions;   // [T] i32, each in [0, P)
+  Tensor rope_table;  // [P, D] fp32: dq and dk are turned back by it; none: they are not turned
+  Tensor workspace;   // attention_backward_workspace_bytes(...) bytes
 };
 
 }  // namespace cria
