@@ -1,6 +1,6 @@
 # cria: `make demo` and `make test` do everything on a fresh Debian 12 machine, set-up included.
 .DEFAULT_GOAL := help
-.PHONY: help setup build test report-test mutate traffic demo bench gpu gpu-bundle gpu-rehearsal golden format lint sanitize fuzz clean
+.PHONY: help setup build test cuda-tools kernel-tables report-test mutate traffic demo bench gpu gpu-bundle gpu-rehearsal golden format lint sanitize fuzz clean
 
 BUILD ?= build
 CMAKE_ARGS ?=
@@ -38,10 +38,24 @@ build: setup ## build/cria
 	@cmake -S . -B $(BUILD) -G Ninja -DCRIA_TESTS=OFF $(CMAKE_ARGS) >/dev/null
 	@cmake --build $(BUILD) -j $(JOBS) --target cria
 
-test: setup ## build and run all tests
+test: setup cuda-tools ## build and run all tests
 	@cmake -S . -B $(BUILD) -G Ninja -DCRIA_TESTS=ON $(CMAKE_ARGS) >/dev/null
 	@cmake --build $(BUILD) -j $(JOBS)
 	@ctest --test-dir $(BUILD) --output-on-failure -j $(TEST_JOBS)
+
+# cuobjdump and nvdisasm, where there is an nvcc without them.
+NVCC := $(firstword $(shell command -v nvcc) $(wildcard $(CUDA_HOME)/bin/nvcc /usr/local/cuda/bin/nvcc))
+cuda-tools: setup
+	@[ -z "$(NVCC)" ] || [ -e "$(dir $(NVCC))cuobjdump" ] || [ -e $(BUILD)/venv-cuda/installed ] || { \
+	  mkdir -p $(BUILD) && python3 -m venv $(BUILD)/venv-cuda && \
+	  $(BUILD)/venv-cuda/bin/pip install -q -r tests/machine_code/requirements.txt && touch $(BUILD)/venv-cuda/installed; } || \
+	  echo "no cuobjdump: the test machine_code will be left out"
+
+kernel-tables: setup cuda-tools ## docs/kernels_compiled.md: registers, occupancy and instructions of every kernel
+	@cmake -S . -B $(BUILD) -G Ninja -DCRIA_TESTS=ON -DCRIA_CUDA=on $(CMAKE_ARGS) >/dev/null
+	@cmake --build $(BUILD) -j $(JOBS) --target cria_cuda kernel_launches
+	@tests/machine_code/machine_code.py --library $(BUILD)/kernels/libcria_cuda.a --launches $(BUILD)/kernel_launches \
+	  --compiler "$$($(NVCC) --version | sed -n 's/.*\(V[0-9.]*\)$$/nvcc \1/p')" --write docs/kernels_compiled.md
 
 report-test: setup ## pages of `cria report` in headless Chromium, screenshots in build/report (PAGE=FILE for one more)
 	$(call install,$(REPORT_PACKAGES))

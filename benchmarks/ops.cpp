@@ -1,8 +1,9 @@
-// The ops, at the shapes of the 15m and 110m models, batch 8 x 256 (`--sequences=` for another):
-// GFLOP/s of products and attention, GB/s of what only moves memory, and shares of the copy's and
-// the fastest product's rate. `--benchmark_filter=` picks some, `--device=` names the backend. With
-// `--turns` it takes turns with a peer: for each name of a benchmark on stdin it runs that one and
-// answers with a line of JSON, as rounds.h does for whole programs.
+// The ops, at the shapes of the 15m and 110m models or, with `--shapes=llama`, of the 1.1B and 7B
+// ones; batch 8 x 256 (`--sequences=` and `--length=` for another). GFLOP/s of products and
+// attention, GB/s of what only moves memory, and shares of the copy's and the fastest product's
+// rate. `--benchmark_filter=` picks some, `--device=` names the backend. With `--turns` it takes
+// turns with a peer: for each name of a benchmark on stdin it runs that one and answers with a line
+// of JSON, as rounds.h does for whole programs.
 #include <algorithm>
 #include <iostream>
 #include <map>
@@ -72,26 +73,33 @@ void take_turns() {
 }  // namespace cria
 
 int main(int argc, char** argv) {
-  cria::add_memory_benchmarks();
-  cria::add_product_benchmarks();
-  cria::add_generation_benchmarks();
   benchmark::Initialize(&argc, argv);
   bool turns = false;
+  cria::Shapes shapes = cria::kSmallShapes;
   for (int i = 1; i < argc; ++i) {
     const std::string argument = argv[i];
+    const std::string value = argument.substr(argument.find('=') + 1);
     if (argument == "--turns") {
       turns = true;
     } else if (argument.starts_with("--device=")) {
-      cria::device = argument.substr(argument.find('=') + 1);
+      cria::device = value;
     } else if (argument.starts_with("--sequences=")) {
-      cria::sequence_count = std::max(1, std::atoi(argument.c_str() + argument.find('=') + 1));
-    } else {
+      cria::sequence_count = std::max(1, std::atoi(value.c_str()));
+    } else if (argument.starts_with("--length=")) {
+      cria::sequence_length = std::max(1, std::atoi(value.c_str()));
+    } else if (argument == "--shapes=llama") {
+      shapes = cria::kLlamaShapes;
+    } else if (argument != "--shapes=small") {
       std::cerr << "error: " << argument
-                << ": no such option; --device=, --sequences=, --turns, or one of\n";
+                << ": no such option; --device=, --shapes=small|llama, --sequences=, --length=, "
+                   "--turns, or one of\n";
       benchmark::PrintDefaultHelp();
       return 2;
     }
   }
+  cria::add_memory_benchmarks(shapes);
+  cria::add_product_benchmarks(shapes);
+  cria::add_generation_benchmarks(shapes);
   try {
     cria::backend();  // before anything is printed: there may be no such device here
     if (turns) {

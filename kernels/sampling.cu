@@ -159,8 +159,9 @@ __device__ int64_t draw(const Parameters& p, const float* logits, float* weights
   return first_above<kThreads>(count, weight, uniform * row_sum<kThreads>(count, weight));
 }
 
+// One block an SM at least: what nvcc would do for more costs spilled registers.
 template <int kThreads>
-__global__ void __launch_bounds__(kThreads) sampling_kernel(Parameters p) {
+__global__ void __launch_bounds__(kThreads, 1) sampling_kernel(Parameters p) {
   const int64_t row = blockIdx.x;
   const int64_t count = p.vocab_size;
   const float* logits = p.logits + row * count;

@@ -1,4 +1,5 @@
-// Ops of generation: 32 slots with 1,024 tokens each in a cache of blocks of 16.
+// Ops of generation: decoding_rows slots with decoding_context tokens each in a cache of blocks of
+// 16.
 #include <cmath>
 
 #include "measure.h"
@@ -7,10 +8,7 @@ namespace cria {
 
 namespace {
 
-constexpr int64_t kRows = 32;
-constexpr int64_t kContext = 1024;
 constexpr int64_t kBlockSize = 16;
-constexpr int64_t kBlocksPerRow = kContext / kBlockSize;
 
 // Arguments: heads, heads of keys, head size, dtype.
 struct Decoding {
@@ -19,19 +17,21 @@ struct Decoding {
         kv_heads(static_cast<int>(state.range(1))),
         head_dim(state.range(2)),
         dtype(dtype_of_argument(state.range(3))),
-        qkv({kRows, (heads + 2 * kv_heads) * head_dim}, dtype),
-        output({kRows, heads * head_dim}, dtype),
-        keys({kRows * kBlocksPerRow, kv_heads, kBlockSize, head_dim}, dtype),
-        values({kRows * kBlocksPerRow, kv_heads, kBlockSize, head_dim}, dtype),
-        block_tables(scattered_blocks(), {kRows, kBlocksPerRow}),
-        row_sequences(spread_ids(kRows, kRows)),
-        context_lengths(std::vector<int32_t>(kRows, kContext)),
-        workspace(backend().decode_attention_workspace_bytes(kRows, kContext, heads,
+        qkv({decoding_rows, (heads + 2 * kv_heads) * head_dim}, dtype),
+        output({decoding_rows, heads * head_dim}, dtype),
+        keys({block_count(), kv_heads, kBlockSize, head_dim}, dtype),
+        values({block_count(), kv_heads, kBlockSize, head_dim}, dtype),
+        block_tables(scattered_blocks(), {decoding_rows, decoding_context / kBlockSize}),
+        row_sequences(spread_ids(decoding_rows, decoding_rows)),
+        context_lengths(std::vector<int32_t>(static_cast<size_t>(decoding_rows),
+                                             static_cast<int32_t>(decoding_context))),
+        workspace(backend().decode_attention_workspace_bytes(decoding_rows, decoding_context, heads,
                                                              static_cast<int>(head_dim))) {}
 
+  static int64_t block_count() { return decoding_rows * decoding_context / kBlockSize; }
   // Neighbours in a sequence are far apart in memory.
   static std::vector<int32_t> scattered_blocks() {
-    return spread_ids(kRows * kBlocksPerRow, kRows * kBlocksPerRow);
+    return spread_ids(block_count(), block_count());
   }
   // Of the keys and values of `tokens` tokens.
   double bytes(int64_t tokens) const {
@@ -47,11 +47,11 @@ struct Decoding {
 
 void kv_cache_write(benchmark::State& state) {
   const Decoding p(state);
-  const Filled table({kContext, p.head_dim}, DType::f32);
+  const Filled table({decoding_context, p.head_dim}, DType::f32);
   // qkv in, queries out to where they were, keys and values to the cache.
-  const double queries =
-      static_cast<double>(kRows * p.heads * p.head_dim) * static_cast<double>(size_of(p.dtype));
-  repeat(state, "GB/s", 2 * (queries + p.bytes(kRows)), [&] {
+  const double queries = static_cast<double>(decoding_rows * p.heads * p.head_dim) *
+                         static_cast<double>(size_of(p.dtype));
+  repeat(state, "GB/s", 2 * (queries + p.bytes(decoding_rows)), [&] {
     backend().kv_cache_write({.keys = p.keys,
                               .values = p.values,
                               .qkv = p.qkv,
@@ -66,7 +66,7 @@ void kv_cache_write(benchmark::State& state) {
 
 void decode_attention(benchmark::State& state) {
   const Decoding p(state);
-  repeat(state, "GB/s", p.bytes(kRows * kContext), [&] {
+  repeat(state, "GB/s", p.bytes(decoding_rows * decoding_context), [&] {
     backend().decode_attention({.output = p.output,
                                 .qkv = p.qkv,
                                 .keys = p.keys,
@@ -84,13 +84,14 @@ void decode_attention(benchmark::State& state) {
 // Arguments: vocabulary, top_k (0: all), top_p in percent. GB/s of the logits.
 void sampling(benchmark::State& state) {
   const int64_t v = state.range(0);
-  const Filled tokens{std::vector<int32_t>(kRows)}, logprobs({kRows}, DType::f32),
-      logits({kRows, v}, DType::f32), temperatures(std::vector<float>(kRows, 0.7f)),
-      top_k(std::vector<int32_t>(kRows, static_cast<int32_t>(state.range(1)))),
-      top_p(std::vector<float>(kRows, static_cast<float>(state.range(2)) / 100)),
-      keys(spread_ids(4 * kRows, 4 * kRows), {kRows, 4}),
-      workspace(backend().sampling_workspace_bytes(kRows, v));
-  repeat(state, "GB/s", 4.0 * static_cast<double>(kRows * v), [&] {
+  const auto rows = static_cast<size_t>(decoding_rows);
+  const Filled tokens{std::vector<int32_t>(rows)}, logprobs({decoding_rows}, DType::f32),
+      logits({decoding_rows, v}, DType::f32), temperatures(std::vector<float>(rows, 0.7f)),
+      top_k(std::vector<int32_t>(rows, static_cast<int32_t>(state.range(1)))),
+      top_p(std::vector<float>(rows, static_cast<float>(state.range(2)) / 100)),
+      keys(spread_ids(4 * decoding_rows, 4 * decoding_rows), {decoding_rows, 4}),
+      workspace(backend().sampling_workspace_bytes(decoding_rows, v));
+  repeat(state, "GB/s", 4.0 * static_cast<double>(decoding_rows * v), [&] {
     backend().sampling({.tokens = tokens,
                         .logprobs = logprobs,
                         .logits = logits,
@@ -104,10 +105,10 @@ void sampling(benchmark::State& state) {
 
 }  // namespace
 
-void add_generation_benchmarks() {
-  add("kv_cache_write", kv_cache_write)->ArgsProduct({{12}, {12, 4, 1}, {64}, {0, 1}});
-  add("decode_attention", decode_attention)->ArgsProduct({{12}, {12, 4, 1}, {64}, {0, 1}});
-  add("sampling", sampling)->Args({kVocabSize, 0, 100})->Args({kVocabSize, 50, 90});
+void add_generation_benchmarks(const Shapes& shapes) {
+  with_heads(add("kv_cache_write", kv_cache_write), shapes.decoding_heads, shapes.dtypes);
+  with_heads(add("decode_attention", decode_attention), shapes.decoding_heads, shapes.dtypes);
+  add("sampling", sampling)->Args({vocab_size, 0, 100})->Args({vocab_size, 50, 90});
 }
 
 }  // namespace cria

@@ -29,8 +29,8 @@ void cast(benchmark::State& state) {
 void embedding(benchmark::State& state) {
   const int64_t d = state.range(0);
   const DType dtype = dtype_of_argument(state.range(1));
-  const Filled output({token_count(), d}, dtype), table({kVocabSize, d}, dtype),
-      ids(spread_ids(token_count(), kVocabSize));
+  const Filled output({token_count(), d}, dtype), table({vocab_size, d}, dtype),
+      ids(spread_ids(token_count(), vocab_size));
   repeat(state, "GB/s", bytes_of(2 * token_count() * d, dtype),
          [&] { backend().embedding_forward({.output = output, .table = table, .ids = ids}); });
 }
@@ -40,8 +40,8 @@ void embedding_backward(benchmark::State& state) {
   const int64_t d = state.range(0);
   const DType dtype = dtype_of_argument(state.range(1));
   const Filled output_gradient({token_count(), d}, dtype),
-      table_gradient({kVocabSize, d}, DType::f32), ids(spread_ids(token_count(), kVocabSize)),
-      workspace(backend().embedding_backward_workspace_bytes(token_count(), kVocabSize));
+      table_gradient({vocab_size, d}, DType::f32), ids(spread_ids(token_count(), vocab_size)),
+      workspace(backend().embedding_backward_workspace_bytes(token_count(), vocab_size));
   const double bytes =
       bytes_of(token_count() * d, dtype) + bytes_of(2 * token_count() * d, DType::f32);
   repeat(state, "GB/s", bytes, [&] {
@@ -102,26 +102,29 @@ void residual_rmsnorm_backward(benchmark::State& state) {
   });
 }
 
-// Arguments: heads, head size, dtype. The values of a row are left alone.
+// Arguments: heads, heads of keys, head size, dtype. The values of a row are left alone.
 struct Rope {
   explicit Rope(const benchmark::State& state)
       : heads(static_cast<int>(state.range(0))),
-        head_dim(state.range(1)),
-        dtype(dtype_of_argument(state.range(2))),
-        qkv({token_count(), 3 * heads * head_dim}, dtype),
-        table({kSequenceLength, head_dim}, DType::f32),
+        kv_heads(static_cast<int>(state.range(1))),
+        head_dim(state.range(2)),
+        dtype(dtype_of_argument(state.range(3))),
+        qkv({token_count(), (heads + 2 * kv_heads) * head_dim}, dtype),
+        table({sequence_length, head_dim}, DType::f32),
         positions(equal_sequences()) {}
 
   static std::vector<int32_t> equal_sequences() {
     std::vector<int32_t> positions;
     for (int64_t t = 0; t < token_count(); ++t) {
-      positions.push_back(static_cast<int32_t>(t % kSequenceLength));
+      positions.push_back(static_cast<int32_t>(t % sequence_length));
     }
     return positions;
   }
-  double bytes() const { return bytes_of(4 * token_count() * heads * head_dim, dtype); }
+  double bytes() const {
+    return bytes_of(2 * token_count() * (heads + kv_heads) * head_dim, dtype);
+  }
 
-  int heads;
+  int heads, kv_heads;
   int64_t head_dim;
   DType dtype;
   Filled qkv, table, positions;
@@ -134,7 +137,7 @@ void rope(benchmark::State& state) {
                             .positions = p.positions,
                             .table = p.table,
                             .n_heads = p.heads,
-                            .n_kv_heads = p.heads});
+                            .n_kv_heads = p.kv_heads});
   });
 }
 
@@ -145,7 +148,7 @@ void rope_backward(benchmark::State& state) {
                              .positions = p.positions,
                              .table = p.table,
                              .n_heads = p.heads,
-                             .n_kv_heads = p.heads});
+                             .n_kv_heads = p.kv_heads});
   });
 }
 
@@ -252,27 +255,23 @@ void sum_of_squares(benchmark::State& state) {
   });
 }
 
-void head_shapes(benchmark::internal::Benchmark* benchmark) {
-  benchmark->ArgsProduct({{6}, {48}, {0, 1}})->ArgsProduct({{12}, {64}, {0, 1}});
-}
-
 }  // namespace
 
-void add_memory_benchmarks() {
-  const std::vector<int64_t> dtypes = {0, 1}, hidden_sizes = {288, 768}, elements = {1 << 24};
-  const std::vector<int64_t> intermediate_sizes = {768, 2048};
-  add("copy", copy)->Arg(elements[0]);
+void add_memory_benchmarks(const Shapes& shapes) {
+  const std::vector<int64_t> dtypes = {0, 1}, elements = {element_count};
+  add("copy", copy)->Arg(element_count);
   add("cast", cast)->ArgsProduct({elements, dtypes});
-  add("embedding", embedding)->ArgsProduct({hidden_sizes, dtypes});
-  add("embedding_backward", embedding_backward)->ArgsProduct({hidden_sizes, dtypes});
-  add("residual_rmsnorm", residual_rmsnorm)->ArgsProduct({hidden_sizes, dtypes});
-  add("residual_rmsnorm_backward", residual_rmsnorm_backward)->ArgsProduct({hidden_sizes, dtypes});
-  add("rope", rope)->Apply(head_shapes);
-  add("rope_backward", rope_backward)->Apply(head_shapes);
-  add("swiglu", swiglu)->ArgsProduct({intermediate_sizes, dtypes});
-  add("swiglu_backward", swiglu_backward)->ArgsProduct({intermediate_sizes, dtypes});
-  add("score_head", score_head)->ArgsProduct({hidden_sizes, dtypes});
-  add("score_head_backward", score_head_backward)->ArgsProduct({hidden_sizes, dtypes});
+  add("embedding", embedding)->ArgsProduct({shapes.hidden, shapes.dtypes});
+  add("embedding_backward", embedding_backward)->ArgsProduct({shapes.hidden, shapes.dtypes});
+  add("residual_rmsnorm", residual_rmsnorm)->ArgsProduct({shapes.hidden, shapes.dtypes});
+  add("residual_rmsnorm_backward", residual_rmsnorm_backward)
+      ->ArgsProduct({shapes.hidden, shapes.dtypes});
+  with_heads(add("rope", rope), shapes.heads, shapes.dtypes);
+  with_heads(add("rope_backward", rope_backward), shapes.heads, shapes.dtypes);
+  add("swiglu", swiglu)->ArgsProduct({shapes.intermediate, shapes.dtypes});
+  add("swiglu_backward", swiglu_backward)->ArgsProduct({shapes.intermediate, shapes.dtypes});
+  add("score_head", score_head)->ArgsProduct({shapes.hidden, shapes.dtypes});
+  add("score_head_backward", score_head_backward)->ArgsProduct({shapes.hidden, shapes.dtypes});
   add("adamw", adamw)->ArgsProduct({elements, dtypes});
   add("sum_of_squares", sum_of_squares)->ArgsProduct({elements, dtypes});
 }

@@ -50,32 +50,37 @@ void linear_backward_weight(benchmark::State& state) {
   });
 }
 
-void product_shapes(benchmark::internal::Benchmark* benchmark) {
-  benchmark->ArgsProduct({{1536}, {288}, {0, 1}})->ArgsProduct({{4096}, {768}, {0, 1}});
+benchmark::internal::Benchmark* with_products(benchmark::internal::Benchmark* benchmark,
+                                              const Shapes& shapes) {
+  for (const auto& [n, k] : shapes.products) {
+    for (int64_t dtype : shapes.dtypes) benchmark->Args({n, k, dtype});
+  }
+  return benchmark;
 }
 
-// Arguments: heads, head size, dtype. Causal products counted once.
+// Arguments: heads, heads of keys, head size, dtype. Causal products counted once.
 struct Attention {
   explicit Attention(const benchmark::State& state)
       : heads(static_cast<int>(state.range(0))),
-        head_dim(static_cast<int>(state.range(1))),
-        dtype(dtype_of_argument(state.range(2))),
-        qkv({token_count(), 3 * heads * head_dim}, dtype),
-        qkv_gradient({token_count(), 3 * heads * head_dim}, dtype),
+        kv_heads(static_cast<int>(state.range(1))),
+        head_dim(static_cast<int>(state.range(2))),
+        dtype(dtype_of_argument(state.range(3))),
+        qkv({token_count(), (heads + 2 * kv_heads) * head_dim}, dtype),
+        qkv_gradient({token_count(), (heads + 2 * kv_heads) * head_dim}, dtype),
         output({token_count(), heads * head_dim}, dtype),
         output_gradient({token_count(), heads * head_dim}, dtype),
         log_sum_exp({heads, token_count()}, DType::f32),
         offsets(equal_sequences()),
         workspace(std::max(
-            backend().attention_workspace_bytes(token_count(), heads, heads, head_dim, dtype),
-            backend().attention_backward_workspace_bytes(token_count(), heads, heads, head_dim,
+            backend().attention_workspace_bytes(token_count(), heads, kv_heads, head_dim, dtype),
+            backend().attention_backward_workspace_bytes(token_count(), heads, kv_heads, head_dim,
                                                          dtype))) {
     forward();
   }
 
   static std::vector<int32_t> equal_sequences() {
     std::vector<int32_t> offsets;
-    for (int s = 0; s <= sequence_count; ++s) offsets.push_back(s * int32_t{kSequenceLength});
+    for (int s = 0; s <= sequence_count; ++s) offsets.push_back(s * sequence_length);
     return offsets;
   }
   float scale() const { return 1.0f / std::sqrt(static_cast<float>(head_dim)); }
@@ -85,8 +90,8 @@ struct Attention {
                                  .qkv = qkv,
                                  .sequence_offsets = offsets,
                                  .n_heads = heads,
-                                 .n_kv_heads = heads,
-                                 .max_sequence_length = kSequenceLength,
+                                 .n_kv_heads = kv_heads,
+                                 .max_sequence_length = sequence_length,
                                  .scale = scale(),
                                  .workspace = workspace});
   }
@@ -98,17 +103,17 @@ struct Attention {
                                   .qkv = qkv,
                                   .sequence_offsets = offsets,
                                   .n_heads = heads,
-                                  .n_kv_heads = heads,
-                                  .max_sequence_length = kSequenceLength,
+                                  .n_kv_heads = kv_heads,
+                                  .max_sequence_length = sequence_length,
                                   .scale = scale(),
                                   .workspace = workspace});
   }
   double forward_flop() const {
-    const double length = static_cast<double>(kSequenceLength);
+    const double length = static_cast<double>(sequence_length);
     return 2.0 * sequence_count * length * length * static_cast<double>(heads * head_dim);
   }
 
-  int heads, head_dim;
+  int heads, kv_heads, head_dim;
   DType dtype;
   Filled qkv, qkv_gradient, output, output_gradient, log_sum_exp, offsets, workspace;
 };
@@ -130,10 +135,10 @@ void attention_maxima(benchmark::State& state) {
   std::vector<int32_t> rows, starts;
   for (int32_t row = 7; row < token_count(); row += 8) {
     rows.push_back(row);
-    starts.push_back(row / int32_t{kSequenceLength} * int32_t{kSequenceLength});
+    starts.push_back(row / sequence_length * sequence_length);
   }
   const auto count = static_cast<int64_t>(rows.size());
-  const Filled maxima({count, kSequenceLength}, DType::f32), chosen(rows), first(starts);
+  const Filled maxima({count, sequence_length}, DType::f32), chosen(rows), first(starts);
   repeat(state, "GFLOP/s", p.forward_flop() / 16, [&] {
     backend().attention_maxima({.maxima = maxima,
                                 .qkv = p.qkv,
@@ -141,13 +146,9 @@ void attention_maxima(benchmark::State& state) {
                                 .rows = chosen,
                                 .starts = first,
                                 .n_heads = p.heads,
-                                .n_kv_heads = p.heads,
+                                .n_kv_heads = p.kv_heads,
                                 .scale = p.scale()});
   });
-}
-
-void attention_shapes(benchmark::internal::Benchmark* benchmark) {
-  benchmark->ArgsProduct({{6}, {48}, {0, 1}})->ArgsProduct({{12}, {64}, {0, 1}});
 }
 
 // The language head and its loss. Arguments: hidden size, vocabulary, dtype.
@@ -201,16 +202,16 @@ void language_head(benchmark::State& state) {
 
 }  // namespace
 
-void add_product_benchmarks() {
-  add("linear", linear)->Apply(product_shapes)->ArgsProduct({{4096}, {4096}, {0, 1}});
-  add("linear_backward_input", linear_backward_input)->Apply(product_shapes);
-  add("linear_backward_weight", linear_backward_weight)->Apply(product_shapes);
-  add("attention", attention)->Apply(attention_shapes);
-  add("attention_backward", attention_backward)->Apply(attention_shapes);
-  add("attention_maxima", attention_maxima)->Apply(attention_shapes);
+void add_product_benchmarks(const Shapes& shapes) {
+  with_products(add("linear", linear), shapes)->ArgsProduct({{4096}, {4096}, {0, 1}});
+  with_products(add("linear_backward_input", linear_backward_input), shapes);
+  with_products(add("linear_backward_weight", linear_backward_weight), shapes);
+  with_heads(add("attention", attention), shapes.heads, shapes.dtypes);
+  with_heads(add("attention_backward", attention_backward), shapes.heads, shapes.dtypes);
+  with_heads(add("attention_maxima", attention_maxima), shapes.heads, shapes.dtypes);
   add("language_head_forward", language_head_forward)
-      ->ArgsProduct({{288, 768}, {kVocabSize}, {0, 1}});
-  add("language_head", language_head)->ArgsProduct({{288, 768}, {kVocabSize}, {0, 1}});
+      ->ArgsProduct({shapes.hidden, {vocab_size}, shapes.dtypes});
+  add("language_head", language_head)->ArgsProduct({shapes.hidden, {vocab_size}, shapes.dtypes});
 }
 
 }  // namespace cria
