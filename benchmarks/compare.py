@@ -1,269 +1,205 @@
 #!/usr/bin/env python3
-"""Lets programs that do the same work take turns on the same cores, and prints medians and ratios.
+"""Lets programs that do the same work take turns on the same machine, and prints medians and ratios.
 
     benchmarks/compare.py --build build --python build/venv-bench/bin/python [--rounds 5] [--only step] [--write FILE]
 
 Every program is one process that speaks the protocol of rounds.h: it works only when it is its turn, so what else the
 machine does hits all of them alike. A ratio is the median over rounds of the peer's time by ours in the same round.
-What fails stands in the tables as failed, the rest goes on, and the exit status is 1.
-"""
+What fails stands in the tables as failed, the rest goes on, and the exit status is 1. --rehearsal tries what a GPU gets with
+tiny models, on any device: its figures say nothing."""
 
 import argparse
-import json
+import dataclasses
 import os
 import platform
-import statistics
 import subprocess
 import sys
 
+import programs
+from op_table import GROUPS, compare_ops
+from programs import Failed, Ops, Turns, parts_of, ratio
+from roofline import Gpu, Shape, decoding
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 MODELS = os.path.join(HERE, "..", "configs", "models")
-
-
-def start(command, threads):
-    environment = dict(os.environ, OMP_NUM_THREADS=str(threads), GOMP_SPINCOUNT="10000", TOKENIZERS_PARALLELISM="false")
-    return subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    )
-
-
-def write(process, line):
-    try:
-        print(line, file=process.stdin, flush=True)
-    except BrokenPipeError:
-        pass  # its answer will be missing
-
-
-class Failed(Exception):
-    """A program ended before its turn was over; the last line that it wrote says why."""
-
-
-failures = []
-
-
-def failed(command, process):
-    process.kill()
-    words = process.stderr.read().strip().splitlines()
-    reason = words[-1] if words else f"exit status {process.wait()}"
-    failures.append(f"{' '.join(command)}: {reason}")
-    print(f"failed: {failures[-1]}", file=sys.stderr, flush=True)
-    return Failed(reason)
-
-
-class Program:
-    def __init__(self, command, threads):
-        self.process = start(command, threads)
-        self.command = command
-        about = self.answer()
-        self.name, self.work = about["name"], about["work"]
-        self.seconds = []
-        self.parts = []  # of each round, where a program tells them apart
-        self.peak_bytes = 0
-
-    def answer(self):
-        line = self.process.stdout.readline()
-        if not line:
-            raise failed(self.command, self.process)
-        return json.loads(line)
-
-    def round(self):
-        write(self.process, "")
-        answer = self.answer()
-        self.parts.append(answer.get("parts", {}))
-        return answer["seconds"]
-
-    def end(self):
-        self.process.stdin.close()
-        self.peak_bytes = self.answer()["peak_bytes"]
-        self.process.wait()
-
-    @property
-    def rate(self):
-        return self.work / statistics.median(self.seconds)
-
-
-def take_turns(commands, rounds, threads):
-    """The programs that came through, in the order of the commands."""
-    programs = []
-
-    def each(action):
-        for program in list(programs):
-            try:
-                action(program)
-            except Failed:
-                programs.remove(program)
-
-    for command in commands:
-        try:
-            programs.append(Program(command, threads))
-        except Failed:
-            pass
-    each(Program.round)  # the first round fills caches and plans products
-    for _ in range(rounds):
-        each(lambda program: program.seconds.append(program.round()))
-    each(Program.end)
-    return programs
-
-
-def ratio(first, second):
-    """How many times as fast the first is, round by round."""
-    return statistics.median(
-        (b / second.work) / (a / first.work) for a, b in zip(first.seconds, second.seconds)
-    )
-
-
-def parts_of(program):
-    """Median seconds of what a round is made of, the first round left out."""
-    names = program.parts[-1] if program.parts else {}
-    return ", ".join(f"{name} {statistics.median(part[name] for part in program.parts[1:]):.2f} s" for name in names)
-
-
-def table(programs, commands, device, unit):
-    """With the memory of the host, where that is where the work is done."""
-    memory = device != "cuda"
-    lines = [
-        f"| | {unit}/s | range | ours is |" + (" peak memory |" if memory else ""),
-        "| --- | ---: | ---: | ---: |" + (" ---: |" if memory else ""),
-    ]
-    ours = programs[0] if programs and programs[0].command == commands[0] else None
-    for program in programs:
-        slowest, fastest = program.work / max(program.seconds), program.work / min(program.seconds)
-        times = f"{ratio(ours, program):.2f}×" if ours and program is not ours else ""
-        digits = ".0f" if program.rate >= 100 else ".2f"
-        lines.append(
-            f"| {program.name} | {program.rate:,{digits}} | {slowest:,{digits}}–{fastest:,{digits}} | {times} |"
-            + (f" {program.peak_bytes / 2**30:.2f} GiB |" if memory else "")
-        )
-    for command in commands:
-        if all(program.command != command for program in programs):
-            words = [os.path.basename(word) for word in command if "bench_" in word or word.endswith(".py")]
-            words += ["products"] if "products" in command else []
-            lines.append(f"| {' '.join(words)} | failed | | |" + (" |" if memory else ""))
-    lines += [f"\n{program.name}: {parts_of(program)}" for program in programs if parts_of(program)]
-    return "\n".join(lines)
 
 
 def model(name):
     return os.path.join(MODELS, name + ".yaml")
 
 
-def comparisons(build, python, device):
-    """Title and commands, ours first. A GPU gets larger batches and models."""
-    ours = lambda benchmark, *rest: [os.path.join(build, "bench_" + benchmark), "--device", device, *rest]
-    peer = lambda benchmark, *rest: [python, os.path.join(HERE, "peers", benchmark + ".py"), "--device", device, *rest]
-    on_gpu = device == "cuda"
-    if on_gpu:
-        steps = [("110m", "fp32", 32, 512), ("110m", "bf16", 32, 512), ("tinyllama-1.1b", "bf16", 8, 2048)]
-        generations = [("110m", "bf16", 1), ("110m", "bf16", 32), ("tinyllama-1.1b", "bf16", 1), ("tinyllama-1.1b", "bf16", 32)]
-    else:
-        steps = [(name, precision, 8, 256) for name in ["15m", "110m"] for precision in ["fp32", "bf16"]]
-        generations = [("15m", "fp32", 1), ("15m", "fp32", 16), ("110m", "fp32", 1)]
-    for name, precision, sequences, length in steps:
-        shared = ["--model", model(name), "--precision", precision, "--sequences", str(sequences), "--length", str(length)]
-        yield (
-            f"step {name} {precision}: training step, batch {sequences} × {length}",
-            [ours("training_step", *shared), ours("training_step", *shared, "--part", "products")]
-            + ([peer("training_step", *shared)] if python else []),
-        )
-    for name, precision, batch in generations:
-        shared = ["--model", model(name), "--batch", str(batch), "--precision", precision]
-        yield (
-            f"generation {name} batch {batch}: 256 new tokens, {precision}",
-            [ours("generation", *shared)]
-            + ([ours("generation", *shared, "--part", "weights")] if batch == 1 and not on_gpu else [])
-            + ([peer("generation", *shared)] if python else []),
-        )
-    precision = "bf16" if on_gpu else "fp32"
-    yield (
-        f"heads 110m batch 16: 256 new tokens after 512, {precision}; 12, 4 and 1 key/value heads",
-        [
-            ours("generation", "--model", model("110m"), "--batch", "16", "--prompt-length", "512",
-                 "--precision", precision, "--set", f"num_key_value_heads={heads}")
-            for heads in (12, 4, 1)
-        ],
-    )
-    if not on_gpu:
-        iteration = os.path.join(HERE, "ppo_iteration.py")
-        for precision, vocabulary in (("fp32", "32000"), ("bf16", "32000"), ("fp32", "512")):
-            shared = ["--model", model("15m"), "--precision", precision]
-            yield (
-                f"ppo 15m {precision} vocabulary {vocabulary}: an iteration of 64 prompts of 32 tokens, answers of 64, "
-                "8 mini-batches",
-                [[sys.executable, iteration, "--cria", os.path.join(build, "cria"), *shared, "--vocabulary", vocabulary]]
-                + ([peer("ppo_iteration", *shared, "--set", "vocab_size=" + vocabulary)] if python else []),
+@dataclasses.dataclass
+class Comparison:
+    title: str
+    commands: list  # ours first
+    unit: str = "tokens"
+    alone: bool = False  # two of them do not fit into a GPU's memory side by side
+    limit: float = 0  # tokens/s that the memory's rate allows
+
+
+class Commands:
+    def __init__(self, build, python, device):
+        self.build, self.python, self.device = build, python, device
+
+    def ours(self, benchmark, *rest):
+        return [os.path.join(self.build, "bench_" + benchmark), "--device", self.device, *rest]
+
+    def peers(self, benchmark, shared, *variants):
+        script = os.path.join(HERE, "peers", benchmark + ".py")
+        return [[self.python, script, "--device", self.device, *shared, *extra] for extra in variants] if self.python else []
+
+    def ppo(self, shared, *, vocabulary):
+        script = os.path.join(HERE, "ppo_iteration.py")
+        shared = [*shared, "--device", self.device]
+        mine = [sys.executable, script, "--cria", os.path.join(self.build, "cria"), *shared, "--vocabulary", vocabulary]
+        return [mine] + self.peers("ppo_iteration", shared, ["--set", "vocab_size=" + vocabulary])
+
+
+def cpu_comparisons(commands):
+    for name in ("15m", "110m"):
+        for precision in ("fp32", "bf16"):
+            shared = ["--model", model(name), "--precision", precision, "--sequences", "8", "--length", "256"]
+            yield Comparison(
+                f"step {name} {precision}: training step, batch 8 × 256",
+                [commands.ours("training_step", *shared), commands.ours("training_step", *shared, "--part", "products")]
+                + commands.peers("training_step", shared, []),
             )
+    for name, batch in (("15m", 1), ("15m", 16), ("110m", 1)):
+        shared = ["--model", model(name), "--batch", str(batch), "--precision", "fp32"]
+        yield Comparison(
+            f"generation {name} batch {batch}: 256 new tokens, fp32",
+            [commands.ours("generation", *shared)]
+            + ([commands.ours("generation", *shared, "--part", "weights")] if batch == 1 else [])
+            + commands.peers("generation", shared, []),
+        )
+    yield heads(commands, "fp32")
+    for precision, vocabulary in (("fp32", "32000"), ("bf16", "32000"), ("fp32", "512")):
+        yield Comparison(
+            f"ppo 15m {precision} vocabulary {vocabulary}: an iteration of 64 prompts of 32 tokens, answers of 64, "
+            "8 mini-batches",
+            commands.ppo(["--model", model("15m"), "--precision", precision], vocabulary=vocabulary),
+            unit="samples",
+        )
 
 
-class Ops:
-    """bench_ops or its peer: runs the benchmark whose name it reads. One that fails is started again for the next."""
-
-    def __init__(self, command, threads):
-        self.command, self.threads = command, threads
-        self.process = None
-
-    def rounds(self, name, count):
-        """What `count` rounds of the benchmark measured, one at a time."""
-        for _ in range(count):
-            self.process = self.process or start(self.command, self.threads)
-            write(self.process, name)
-            line = self.process.stdout.readline()
-            if not line:
-                process, self.process = self.process, None
-                raise failed([*self.command, name], process)
-            yield json.loads(line)
+def heads(commands, precision, name="110m", prompt_length=512, kinds=(12, 4, 1)):
+    return Comparison(
+        f"heads {name} batch 16: 256 new tokens after {prompt_length}, {precision}; {', '.join(map(str, kinds))} key/value heads",
+        [
+            commands.ours("generation", "--model", model(name), "--batch", "16", "--prompt-length", str(prompt_length),
+                          "--precision", precision, "--set", f"num_key_value_heads={count}")
+            for count in kinds
+        ],
+    )  # fmt: skip
 
 
-def rate_with_unit(rate, unit):
-    return f"{rate / 1000:,.1f} TFLOP/s" if unit == "GFLOP/s" and rate >= 10000 else f"{rate:,.1f} {unit}"
+COMPILED_FLASH = ["--compile", "--attention", "flash"]
+COMPILED_CUDNN = ["--compile", "--attention", "cudnn"]
 
 
-def compare_ops(build, python, rounds, threads, device, sequences):
-    shared = ["--device", device, "--sequences", str(sequences)]
-    program = os.path.join(build, "bench_ops")
-    names = subprocess.run([program, "--benchmark_list_tests"], check=True, capture_output=True, text=True).stdout.split()
-    ours = Ops([program, "--turns", f"--device={device}", f"--sequences={sequences}"], threads)
-    peer = Ops([python, os.path.join(HERE, "peers", "ops.py"), *shared], threads) if python else None
-    best = {}  # the copy stands for what memory allows, the fastest product for what the cores do
-    measured = {}
-    # What stands for the device comes first, so that each share is of the same figure.
-    for name in sorted(names, key=lambda name: not name.startswith(("copy", "linear/"))):
-        turns, theirs = [], []
-        try:
-            peer_rounds = peer and peer.rounds(name, rounds)
-            for mine in ours.rounds(name, rounds):
-                turns.append(mine)
-                if peer_rounds:
-                    try:
-                        theirs.append(next(peer_rounds))
-                    except Failed:
-                        peer_rounds = None
-        except Failed:
-            turns = []
-        measured[name] = (turns, theirs)
-        if turns and name.startswith(("copy", "linear/")):
-            unit = turns[0]["unit"]
-            kind = unit if unit == "GB/s" else unit + name[-len("0/real_time")]
-            best[kind] = max(statistics.median(turn["rate"] for turn in turns), best.get(kind, 0))
-    lines = ["| op | µs | rate | of the best | PyTorch's µs | ours is |", "| --- | ---: | ---: | ---: | ---: | ---: |"]
-    for name in names:
-        turns, theirs = measured[name]
-        row = name.removesuffix("/real_time")
-        if not turns:
-            lines.append(f"| {row} | failed | | | | |")
-            continue
-        seconds = statistics.median(turn["seconds"] for turn in turns)
-        rate, unit = statistics.median(turn["rate"] for turn in turns), turns[0]["unit"]
-        kind = unit if unit == "GB/s" else unit + name[-len("0/real_time")]
-        share = f"{rate / best[kind]:.0%}" if kind in best else ""
-        peer_columns = " | |"
-        if len(theirs) == len(turns):
-            peer_seconds = statistics.median(turn["seconds"] for turn in theirs)
-            times = statistics.median(b["seconds"] / a["seconds"] for a, b in zip(turns, theirs))
-            peer_columns = f" {peer_seconds * 1e6:,.1f} | {times:.2f}× |"
-        elif peer:
-            peer_columns = " failed | |"
-        lines.append(f"| {row} | {seconds * 1e6:,.1f} | {rate_with_unit(rate, unit)} | {share} |{peer_columns}")
+def gpu_comparisons(commands, copy_rate):
+    """Gradients and moments in bf16 on both sides; cria has fp32 masters of the weights beside them."""
+    for precision in ("fp32", "bf16"):
+        shared = ["--model", model("110m"), "--precision", precision, "--sequences", "32", "--length", "512"]
+        yield Comparison(
+            f"step 110m {precision}: training step, batch 32 × 512",
+            [commands.ours("training_step", *shared), commands.ours("training_step", *shared, "--part", "products")]
+            + commands.peers("training_step", shared, [], ["--compile"]),
+        )
+    for name, layers, sequences, rows in (("tinyllama-1.1b", 0, 4, 4), ("llama2-7b", 4, 4, 4), ("llama2-7b", 0, 4, 1)):
+        shared = ["--model", model(name), "--precision", "bf16", "--state", "bf16", "--set", "max_position_embeddings=4096",
+                  "--sequences", str(sequences), "--length", "4096", "--micro-batch-tokens", str(4096 * rows)]  # fmt: skip
+        if layers:
+            shared += ["--set", f"num_hidden_layers={layers}"]
+        yield Comparison(
+            f"step {name} {f'{layers} layers' if layers else 'whole'}: training step, batch {sequences} × 4,096 in passes of "
+            f"{4096 * rows:,} tokens, bf16",
+            [commands.ours("training_step", *shared), commands.ours("training_step", *shared, "--part", "products")]
+            + commands.peers("training_step", shared, COMPILED_FLASH, *([COMPILED_CUDNN] if layers or name != "llama2-7b" else [])),
+            alone=True,
+        )
+    for name in ("tinyllama-1.1b", "llama2-7b"):
+        for batch in (1, 16, 64):
+            shared = ["--model", model(name), "--batch", str(batch), "--prompt-length", "128", "--precision", "bf16"]
+            yield Comparison(
+                f"generation {name} batch {batch}: 256 new tokens after 128, bf16",
+                [commands.ours("generation", *shared)]
+                + commands.peers("generation", shared, *([["--static"], []] if batch < 64 else [["--static"]])),
+                limit=decoding(Shape.read(name), batch, 128 + 256 / 2, Gpu(copy=copy_rate)) if copy_rate else 0,
+            )
+    yield heads(commands, "bf16")
+    sizes = ["--prompts", "256", "--prompt-length", "128", "--response-length", "256", "--mini-batches", "8"]
+    for name, slots in (("110m", "256"), ("tinyllama-1.1b", "256")):
+        comparison = Comparison(
+            f"ppo {name} bf16: an iteration of 256 prompts of 128 tokens, answers of 256, 8 mini-batches",
+            commands.ppo(["--model", model(name), "--precision", "bf16", *sizes], vocabulary="32000"),
+            unit="samples",
+            alone=True,
+        )
+        for command, width in zip(comparison.commands, ("--slots", "--generation-batch")):
+            command += [width, slots]
+        yield comparison
+
+
+def rehearsal_comparisons(commands):
+    """What gpu_comparisons runs, small."""
+    tiny = ["--model", model("tiny"), "--precision", "bf16"]
+    shared = [*tiny, "--state", "bf16", "--set", "num_hidden_layers=2", "--set", "max_position_embeddings=256",
+              "--sequences", "4", "--length", "128", "--micro-batch-tokens", "256"]  # fmt: skip
+    yield Comparison(
+        "step tiny: rehearsal",
+        [commands.ours("training_step", *shared), commands.ours("training_step", *shared, "--part", "products")]
+        + commands.peers("training_step", shared, [], COMPILED_FLASH, COMPILED_CUDNN),
+        alone=True,
+    )
+    shared = [*tiny, "--batch", "2", "--prompt-length", "16", "--new-tokens", "8"]
+    yield Comparison(
+        "generation tiny: rehearsal",
+        [commands.ours("generation", *shared)] + commands.peers("generation", shared, ["--static"], []),
+        limit=decoding(Shape.read("tiny"), 2, 20, Gpu(copy=10e9)),
+    )
+    yield heads(commands, "bf16", "tiny", 16, (4, 2, 1))
+    sizes = ["--prompts", "8", "--prompt-length", "8", "--response-length", "8", "--mini-batches", "2"]
+    yield Comparison("ppo tiny: rehearsal", commands.ppo([*tiny, *sizes], vocabulary="512"), unit="samples", alone=True)
+
+
+def table(comparison, turns, nominal):
+    """Model FLOP utilisation where the FLOP are counted and a nominal rate is given."""
+    commands, done = comparison.commands, turns.programs
+    ours = done[0] if done and done[0].command == commands[0] else None
+    flop_of_item = ours.flop / ours.work if ours else 0
+    columns = {f"{comparison.unit}/s": None, "range": None, "ours is": None}
+    if flop_of_item and nominal:
+        columns["MFU"] = lambda program: "" if "products" in program.name else f"{program.rate * flop_of_item / nominal:.1%}"
+    if comparison.limit:
+        columns["of the limit"] = lambda program: f"{program.rate / comparison.limit:.0%}"
+    if any(program.peak_bytes for program in done):
+        columns["peak memory"] = lambda program: f"{program.peak_bytes / 2**30:.2f} GiB" if program.peak_bytes else ""
+    lines = ["| | " + " | ".join(columns) + " |", "| --- |" + " ---: |" * len(columns)]
+    for program in done:
+        slowest, fastest = program.work / max(program.seconds), program.work / min(program.seconds)
+        digits = ".0f" if program.rate >= 100 else ".2f"
+        cells = [f"{program.rate:,{digits}}", f"{slowest:,{digits}}–{fastest:,{digits}}",
+                 f"{ratio(ours, program):.2f}×" if ours and program is not ours else ""]  # fmt: skip
+        cells += [cell(program) for cell in columns.values() if cell]
+        lines.append(f"| {program.name} | " + " | ".join(cells) + " |")
+    for number, command in enumerate(commands):
+        if all(program.command != command for program in done):
+            words = [os.path.basename(word) for word in command if "bench_" in word or word.endswith(".py")]
+            words += [word.lstrip("-") for word in command if word in ("products", "--compile", "--static", "flash", "cudnn")]
+            reason = turns.left_out.get(number)
+            lines.append(f"| {' '.join(words)} | {f'left out: {reason}' if reason else 'failed'} |" + " |" * (len(columns) - 1))
+    lines += [f"\n{program.name}: {parts_of(program)}" for program in done if parts_of(program)]
     return "\n".join(lines)
+
+
+def measured_copy_rate(build, device):
+    """Bytes/s, for the limit of decoding; 0 where it could not be measured."""
+    try:
+        ops = Ops([os.path.join(build, "bench_ops"), "--turns", f"--device={device}"], 1)
+        return ops.round("copy/16777216/real_time")["rate"] * 1e9
+    except Failed:
+        return 0
 
 
 def device_words(device, threads):
@@ -284,33 +220,48 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
-    parser.add_argument("--sequences", type=int, help="of 256 tokens, of the ops (default: 8, on a GPU 64)")
-    parser.add_argument("--only", default="", help="comparisons whose title begins so")
+    parser.add_argument("--sequences", type=int, help="of the ops: of 256 tokens (default: 8), on a GPU of 4,096 (default: 4)")
+    parser.add_argument("--only", default="", help="comparisons whose title begins so; `ops memory`, `ops products`, ...")
+    parser.add_argument("--nominal", type=float, default=989e12, help="flop/s of a GPU, of which MFU is a share")
+    parser.add_argument("--rehearsal", action="store_true")
     parser.add_argument("--write", help="a file for the tables too")
     options = parser.parse_args()
-    sequences = options.sequences or (64 if options.device == "cuda" else 8)
+    on_gpu = options.device == "cuda"
     texts = [
-        f"{device_words(options.device, options.threads)}, {platform.system()}; medians of {options.rounds} alternated rounds"
+        f"{device_words(options.device, options.threads)}, {platform.system()}; medians of {options.rounds} rounds"
     ]
     print(texts[0], flush=True)
-    if "ops".startswith(options.only) or options.only.startswith("ops"):
-        texts.append(
-            f"ops at {sequences} × 256 tokens; sizes, then 0 for fp32 and 1 for bf16; share of the copy's rate or of the "
-            "fastest product's in that precision\n\n"
-            + compare_ops(options.build, options.python, options.rounds, options.threads, options.device, sequences)
-        )
-        print("\n" + texts[-1], flush=True)
-    for title, commands in comparisons(options.build, options.python, options.device):
-        if not title.startswith(options.only):
+    groups = [group for group in GROUPS if f"ops {group}".startswith(options.only) or options.only.startswith(f"ops {group}")]
+    if groups:
+        shapes = ("llama", options.sequences or 4, 4096) if on_gpu else ("small", options.sequences or 8, 256)
+        if options.rehearsal:
+            shapes = ("llama", 1, 64)
+        title = f"ops at {shapes[1]} × {shapes[2]:,} tokens; sizes, then 0 for fp32 and 1 for bf16; share of the copy's rate or of " \
+                "the fastest product's in that precision"  # fmt: skip
+        for group in groups if len(groups) < len(GROUPS) else [None]:
+            rows = compare_ops(options.build, options.python, options.rounds, options.threads, options.device, group, shapes)
+            texts.append(f"{title}\n\n{rows}")
+            print("\n" + texts[-1], flush=True)
+    commands = Commands(options.build, options.python, options.device)
+    if options.rehearsal:
+        comparisons = rehearsal_comparisons(commands)
+    elif on_gpu:
+        wants_limit = "generation".startswith(options.only) or options.only.startswith("generation")
+        comparisons = gpu_comparisons(commands, measured_copy_rate(options.build, options.device) if wants_limit else 0)
+    else:
+        comparisons = cpu_comparisons(commands)
+    for comparison in comparisons:
+        if not comparison.title.startswith(options.only):
             continue
-        programs = take_turns(commands, options.rounds, options.threads)
-        texts.append(f"{title}\n\n{table(programs, commands, options.device, 'samples' if title.startswith('ppo') else 'tokens')}")
+        turns = Turns(comparison.commands, options.rounds, options.threads, comparison.alone)
+        texts.append(f"{comparison.title}\n\n{table(comparison, turns, options.nominal if on_gpu or options.rehearsal else 0)}")
         print("\n" + texts[-1], flush=True)
     if options.write:
         with open(options.write, "w") as file:
             file.write("\n\n".join(texts) + "\n")
-    if failures:
+    if programs.failures:
         sys.exit(1)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -63,6 +63,7 @@ uint64_t read_all(const std::vector<Tensor>& tensors) {
 void run(const Options& options) {
   const ParameterLayout layout(read_model_shape(options.model, options.assignments));
   const std::unique_ptr<Backend> backend = make_backend(options.device);
+  const MemoryUse memory(*backend);
   Arena arena(backend->memory());
   const DType dtype = dtype_of_precision(options.precision);
   Model model(layout, dtype, *backend);
@@ -88,23 +89,23 @@ void run(const Options& options) {
   }
   model.weights_changed();
 
-  const int64_t work = options.batch * options.new_tokens;
+  const int64_t tokens = options.batch * options.new_tokens;
   if (options.part == "weights") {
     std::vector<Tensor> matrices;
     for (size_t block = 0; block < model.weights.block_count(); ++block) {
       matrices.push_back(model.weights.block(block));
     }
     volatile uint64_t sink = 0;
-    take_turns("reading the weights", work, [&] {
+    take_turns({.name = "reading the weights", .items = tokens}, memory, [&] {
       for (int64_t t = 0; t < options.new_tokens; ++t) sink = read_all(matrices);
     });
     return;
   }
   const std::vector<GenerationRequest> requests =
       random_requests(options, layout.config().vocab_size);
-  take_turns(fmt::format("cria {}, KV cache {}", options.precision,
-                         format_bytes(generator.cache().bytes())),
-             work, [&] { generator.generate(requests); });
+  const std::string name = fmt::format("cria {}, KV cache {}", options.precision,
+                                       format_bytes(generator.cache().bytes()));
+  take_turns({.name = name, .items = tokens}, memory, [&] { generator.generate(requests); });
 }
 
 }  // namespace

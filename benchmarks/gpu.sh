@@ -11,9 +11,14 @@
 #   memcheck     compute-sanitizer over the op tests: memory, races in shared memory, barriers
 #   racecheck
 #   synccheck
-#   bench-ops    ops, training steps and generation beside PyTorch: transformers' model, or benchmarks/peers/llama.py
-#   bench-step   where that is not installed
-#   bench-generation
+#                beside PyTorch, transformers' model or where that is not installed benchmarks/peers/llama.py:
+#   bench-memory, bench-products, bench-attention, bench-decoding
+#                ops at the shapes of the 1.1B and 7B models, 4 x 4,096 tokens: eager, torch.compile, flash and cuDNN
+#   bench-110m, bench-1.1b, bench-7b-layers, bench-7b
+#                training steps, the larger ones at context 4,096; four layers of the 7B model, then all
+#   bench-generation-1.1b, bench-generation-7b, bench-heads
+#   bench-ppo, bench-ppo-1.1b
+#                an iteration of PPO beside the same loop in transformers
 #   page         docs/benchmarks-gpu.md from what the steps left
 #
 # A step that fails is recorded and the next one runs; the exit status is 1 if one failed, 2 where there is no GPU.
@@ -119,9 +124,19 @@ step_runs() {
 step_memcheck() { sanitize memcheck; }
 step_racecheck() { sanitize racecheck; }
 step_synccheck() { sanitize synccheck; }
-step_bench-ops() { compare bench-ops ops torch; }
-step_bench-step() { compare bench-step step torch; }
-step_bench-generation() { compare bench-generation generation torch && compare bench-heads heads torch; }
+step_bench-memory() { compare bench-memory "ops memory" torch; }
+step_bench-products() { compare bench-products "ops products" torch; }
+step_bench-attention() { compare bench-attention "ops attention" torch; }
+step_bench-decoding() { compare bench-decoding "ops decoding" torch; }
+step_bench-110m() { compare bench-110m "step 110m" torch; }
+step_bench-1.1b() { compare bench-1.1b "step tinyllama-1.1b" torch; }
+step_bench-7b-layers() { compare bench-7b-layers "step llama2-7b 4 layers" torch; }
+step_bench-7b() { compare bench-7b "step llama2-7b whole" torch; }
+step_bench-generation-1.1b() { compare bench-generation-1.1b "generation tinyllama-1.1b" torch; }
+step_bench-generation-7b() { compare bench-generation-7b "generation llama2-7b" torch; }
+step_bench-heads() { compare bench-heads heads torch; }
+step_bench-ppo() { compare bench-ppo "ppo 110m" torch; }
+step_bench-ppo-1.1b() { compare bench-ppo-1.1b "ppo tinyllama-1.1b" torch; }
 step_page() {
   "$python" "$root/benchmarks/gpu/page.py" --results "$results" --write "$results/benchmarks-gpu.md" &&
     cp "$results/benchmarks-gpu.md" "$root/docs/"
@@ -133,7 +148,8 @@ if [ "${1:-}" = --step ]; then
   exit
 fi
 
-all=(build ops model runs memcheck racecheck synccheck bench-ops bench-step bench-generation page)
+benchmarks=(memory products attention decoding 110m 1.1b 7b-layers 7b generation-1.1b generation-7b heads ppo ppo-1.1b)
+all=(build ops model runs memcheck racecheck synccheck "${benchmarks[@]/#/bench-}" page)
 steps=("$@")
 [ $# -gt 0 ] || steps=("${all[@]}")
 for step in "${steps[@]}"; do

@@ -1,7 +1,7 @@
-// One optimizer step of a Llama from random weights on 8 sequences of 256 tokens: forward,
-// backward, gradient norm, AdamW. With --part products, only the matrix products of that step, on
-// the same shapes: what a step would take if everything else were free. Takes turns as rounds.h
-// says.
+// One optimizer step of a Llama from random weights on 8 sequences of 256 tokens, in passes of
+// --micro-batch-tokens: forward, backward, gradient norm, AdamW. With --part products, only the
+// matrix products of that step, on the same shapes: what a step would take if everything else were
+// free. Takes turns as rounds.h says.
 #include <CLI/CLI.hpp>
 
 #include "cria/core/random.h"
@@ -23,9 +23,20 @@ struct Options {
   std::string precision = "fp32";
   std::string device = "cpu";
   std::string part = "step";
+  std::string state = "fp32";
   int64_t sequences = 8;
   int64_t length = 256;
+  int64_t micro_batch_tokens = 0;
 };
+
+// 6 for each parameter and token, and causal attention counted once.
+double model_flop(const ParameterLayout& layout, const Options& options) {
+  const ModelConfig& c = layout.config();
+  const double attention =
+      6.0 * c.num_hidden_layers * static_cast<double>(c.query_size() * options.length);
+  return (6.0 * static_cast<double>(layout.parameter_count()) + attention) *
+         static_cast<double>(options.sequences * options.length);
+}
 
 std::vector<Group> random_batch(const Options& options, int64_t vocab_size) {
   const Random random(1, Purpose::data_synthesis);
@@ -112,11 +123,15 @@ class Products {
 void run(const Options& options) {
   const ModelConfig config = read_model_shape(options.model, options.assignments);
   const std::unique_ptr<Backend> backend = make_backend(options.device);
+  const MemoryUse memory(*backend);
   const int64_t tokens = options.sequences * options.length;
+  const int64_t micro_batch = options.micro_batch_tokens > 0 ? options.micro_batch_tokens : tokens;
   const DType precision = dtype_of_precision(options.precision);
+  const DType state = dtype_of_precision(options.state);
   Arena arena(backend->memory());
-  PassBuffers passes(config, precision, {.max_tokens = tokens});
-  Learner learner(config, *backend, precision, {}, passes);
+  PassBuffers passes(config, precision, {.max_tokens = micro_batch});
+  Learner learner(config, *backend, precision, {.gradient_dtype = state, .moment_dtype = state},
+                  passes);
   learner.reserve(arena);
   arena.allocate();
   learner.prepare();
@@ -125,9 +140,9 @@ void run(const Options& options) {
   Optimizer& optimizer = learner.optimizer;
 
   if (options.part == "products") {
-    Products products(learner, tokens);
-    take_turns("cria " + options.precision + " products", tokens, [&] {
-      products.run();
+    Products products(learner, micro_batch);
+    take_turns({.name = "cria " + options.precision + " products", .items = tokens}, memory, [&] {
+      for (int64_t t = 0; t < tokens; t += micro_batch) products.run();
       backend->synchronize();
     });
     return;
@@ -136,10 +151,13 @@ void run(const Options& options) {
   const std::unique_ptr<Communicator> communicator = make_communicator();
   TokenLoss loss(config);
   int64_t step = 0;
-  take_turns("cria " + options.precision, tokens, [&] {
+  const Work work{.name = "cria " + options.precision,
+                  .items = tokens,
+                  .flop = model_flop(ParameterLayout(config), options)};
+  take_turns(work, memory, [&] {
     optimizer.zero_gradients();
     loss.begin(batch, PassKind::training);
-    for (const MicroBatch& micro : split(batch, tokens, 0, 1)) {
+    for (const MicroBatch& micro : split(batch, micro_batch, 0, 1)) {
       loss.pass(learner, micro);
     }
     loss.end(*communicator);
@@ -161,7 +179,9 @@ int main(int argc, char** argv) {
   app.add_option("--device", options.device, "cpu or cuda");
   app.add_option("--part", options.part, "step or products")
       ->check(CLI::IsMember({"step", "products"}));
+  app.add_option("--state", options.state, "of gradients and moments: fp32 or bf16");
   app.add_option("--sequences", options.sequences);
+  app.add_option("--micro-batch-tokens", options.micro_batch_tokens, "0: all at once");
   app.add_option("--length", options.length);
   CLI11_PARSE(app, argc, argv);
   try {

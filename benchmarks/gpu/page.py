@@ -15,7 +15,12 @@ TESTS = [
     ("runs", "whole runs through the command line", "test_runs"),
 ]
 SANITIZERS = [("memcheck", "memory"), ("racecheck", "races in shared memory"), ("synccheck", "barriers")]
-BENCHMARKS = [("bench-ops", "Ops"), ("bench-step", "Training step"), ("bench-generation", "Generation")]
+BENCHMARKS = [
+    ("Ops", ["memory", "products", "attention", "decoding"]),
+    ("Training step", ["110m", "1.1b", "7b-layers", "7b"]),
+    ("Generation", ["generation-1.1b", "generation-7b", "heads"]),
+    ("A PPO iteration", ["ppo", "ppo-1.1b"]),
+]
 
 
 class Results:
@@ -99,13 +104,15 @@ def sanitizer_table(results):
 
 
 def benchmark_sections(results):
-    for step, title in BENCHMARKS:
-        parts = [results.text(f"{step}.md").strip()]
-        if step == "bench-generation":
-            parts.append(results.text("bench-heads.md").strip())
-        if ended := results.ended(step):
-            parts.insert(0, f"{ended[0].upper()}{ended[1:]}.")
-        yield f"## {title}\n\n" + "\n\n".join(part for part in parts if part)
+    for title, steps in BENCHMARKS:
+        parts = [f"## {title}"]
+        for step in steps:
+            # The first line names the machine, as this page does once.
+            text = results.text(f"bench-{step}.md").partition("\n\n")[2].strip()
+            ended = results.ended(f"bench-{step}")
+            parts += [f"`bench-{step}`: {ended}."] if ended else []
+            parts += [text] if text else []
+        yield "\n\n".join(parts)
 
 
 def main():

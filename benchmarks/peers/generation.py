@@ -12,10 +12,18 @@ def main():
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--prompt-length", type=int, default=32)
     parser.add_argument("--new-tokens", type=int, default=256)
+    parser.add_argument("--static", action="store_true", help="transformers' static cache, which compiles decoding on a GPU")
     options = rounds.arguments(parser)
-    model, name, vocab_size = rounds.make_model(options)
+    if options.static:
+        if not rounds.transformers:
+            rounds.leave_out("no transformers here, whose static cache compiles decoding")
+        rounds.require_compiler(options.device)
     dtype = torch.float32 if options.precision == "fp32" else torch.bfloat16
+    model, name, vocab_size = rounds.make_model(options, dtype)
     model = model.to(options.device, dtype).eval()
+    if options.static:
+        model.generation = {"cache_implementation": "static"}
+        name += ", static cache"
     prompts = torch.randint(3, vocab_size, (options.batch, options.prompt_length), device=options.device)
 
     def generate():

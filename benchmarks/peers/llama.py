@@ -59,17 +59,16 @@ class Llama(nn.Module):
         self.register_buffer("cos", angles.cos())
         self.register_buffer("sin", angles.sin())
 
-    def forward(self, ids, caches=None, begin=0):
+    def hidden(self, ids, caches=None, begin=0):
         x = self.embedding(ids)
         cos, sin = (table[begin : begin + ids.shape[1]].to(x.dtype) for table in (self.cos, self.sin))
         for i, layer in enumerate(self.layers):
             x = layer(x, cos, sin, caches[i] if caches else None, begin)
-        x = F.rms_norm(x, x.shape[-1:], self.norm.to(x.dtype), 1e-5)
-        return self.head(x if caches is None else x[:, -1:])
+        return F.rms_norm(x, x.shape[-1:], self.norm.to(x.dtype), 1e-5)
 
-    def loss(self, ids):
-        logits = self(ids)[:, :-1]
-        return F.cross_entropy(logits.flatten(0, 1).float(), ids[:, 1:].flatten())
+    def forward(self, ids, caches=None, begin=0):
+        x = self.hidden(ids, caches, begin)
+        return self.head(x if caches is None else x[:, -1:])
 
     @torch.inference_mode()
     def generate(self, prompts, new_tokens):

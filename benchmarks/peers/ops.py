@@ -1,15 +1,20 @@
-"""../ops.cpp in PyTorch: for each benchmark's name on stdin, seconds per call as a line of JSON."""
+"""../ops.cpp in PyTorch: for each benchmark's name on stdin, seconds per call as a line of JSON; null where the variant has
+nothing of its own for that op. Variants: eager; compiled, by torch.compile; flash and cudnn, attention by that backend of
+scaled_dot_product_attention and no other."""
 
 import argparse
+import contextlib
 import json
 import math
 import sys
 import time
 
 import torch
+import torch._functorch.config
 import torch.nn.functional as F
 
-LENGTH = 256
+import rounds
+
 ROWS, CONTEXT, BLOCK_SIZE = 32, 1024, 16  # of generation
 VOCAB_SIZE = 32000
 DTYPES = [torch.float32, torch.bfloat16]
@@ -17,6 +22,11 @@ DTYPES = [torch.float32, torch.bfloat16]
 
 def filled(*shape, dtype=torch.float32, requires_grad=False):
     return (0.1 * torch.randn(shape, device=DEVICE)).to(dtype).requires_grad_(requires_grad)
+
+
+def made(function):
+    """By torch.compile where that is the variant."""
+    return torch.compile(function, dynamic=False) if OPTIONS.variant == "compiled" else function
 
 
 def gradients(output, inputs):
@@ -32,7 +42,7 @@ def copy(n):
 
 def cast(n, dtype):
     source, target = filled(n, dtype=DTYPES[1 - dtype]), filled(n, dtype=DTYPES[dtype])
-    return lambda: target.copy_(source)
+    return made(lambda: target.copy_(source))
 
 
 def spread_ids(count, vocab_size):
@@ -41,14 +51,14 @@ def spread_ids(count, vocab_size):
 
 def embedding(d, dtype):
     table, ids = filled(VOCAB_SIZE, d, dtype=DTYPES[dtype]), spread_ids(TOKENS, VOCAB_SIZE)
-    return lambda: F.embedding(ids, table)
+    return made(lambda: F.embedding(ids, table))
 
 
 def embedding_backward(d, dtype):
     """Added to an fp32 gradient, as cria does it."""
     gradient, output_gradient = filled(VOCAB_SIZE, d), filled(TOKENS, d, dtype=DTYPES[dtype])
     ids = spread_ids(TOKENS, VOCAB_SIZE)
-    return lambda: gradient.index_add_(0, ids, output_gradient.float())
+    return made(lambda: gradient.index_add_(0, ids, output_gradient.float()))
 
 
 def linear(n, k, dtype):
@@ -68,31 +78,36 @@ def linear_backward_weight(n, k, dtype):
     return lambda: gradient.add_(dy.t() @ x)
 
 
-def attention_inputs(heads, head_dim, dtype, requires_grad=False):
-    qkv = filled(SEQUENCES, LENGTH, 3, heads, head_dim, dtype=DTYPES[dtype], requires_grad=requires_grad)
-    return qkv, [part.transpose(1, 2) for part in qkv.unbind(2)]
+def attention_inputs(heads, kv_heads, head_dim, dtype, requires_grad=False):
+    qkv = filled(SEQUENCES, LENGTH, heads + 2 * kv_heads, head_dim, dtype=DTYPES[dtype], requires_grad=requires_grad)
+    return qkv, qkv.transpose(1, 2).split((heads, kv_heads, kv_heads), dim=1)
 
 
-def attention(heads, head_dim, dtype):
-    _, (q, k, v) = attention_inputs(heads, head_dim, dtype)
-    return lambda: F.scaled_dot_product_attention(q, k, v, is_causal=True)
+def attend(q, k, v, **others):
+    return F.scaled_dot_product_attention(q, k, v, enable_gqa=k.shape[1] < q.shape[1], **others)
 
 
-def attention_backward(heads, head_dim, dtype):
-    qkv, (q, k, v) = attention_inputs(heads, head_dim, dtype, requires_grad=True)
-    return gradients(F.scaled_dot_product_attention(q, k, v, is_causal=True), [qkv])
+def attention(heads, kv_heads, head_dim, dtype):
+    _, (q, k, v) = attention_inputs(heads, kv_heads, head_dim, dtype)
+    return lambda: attend(q, k, v, is_causal=True)
 
 
-def attention_maxima(heads, head_dim, dtype):
-    _, (q, k, _v) = attention_inputs(heads, head_dim, dtype)
+def attention_backward(heads, kv_heads, head_dim, dtype):
+    qkv, (q, k, v) = attention_inputs(heads, kv_heads, head_dim, dtype, requires_grad=True)
+    return gradients(attend(q, k, v, is_causal=True), [qkv])
+
+
+def attention_maxima(heads, kv_heads, head_dim, dtype):
+    _, (q, k, _v) = attention_inputs(heads, kv_heads, head_dim, dtype)
     rows = torch.arange(7, LENGTH, 8, device=DEVICE)
     hidden = torch.arange(LENGTH, device=DEVICE) > rows[:, None]
 
     def run():
-        scores = (q[:, :, rows] @ k.transpose(2, 3)).float() / head_dim**0.5
+        keys = k.repeat_interleave(heads // kv_heads, dim=1)
+        scores = (q[:, :, rows] @ keys.transpose(2, 3)).float() / head_dim**0.5
         return scores.masked_fill(hidden, -torch.inf).softmax(-1).amax(1)
 
-    return run
+    return made(run)
 
 
 def normalized(h, weight):
@@ -106,42 +121,46 @@ def residual_rmsnorm(d, dtype):
         h = x + residual
         return h, normalized(h, weight)
 
-    return run
+    return made(run)
 
 
 def residual_rmsnorm_backward(d, dtype):
     h, weight = (filled(*shape, dtype=DTYPES[dtype], requires_grad=True) for shape in [(TOKENS, d), (d,)])
     past_the_norm = filled(TOKENS, d, dtype=DTYPES[dtype])
-    backward = gradients(normalized(h, weight), [h, weight])
 
-    def run():
-        h_gradient, weight_gradient = backward()
-        return h_gradient + past_the_norm, weight_gradient
+    def both_ways(h, weight):  # the gradient that goes past the norm joins that of the norm
+        return normalized(h, weight), h
 
-    return run
+    outputs = made(both_ways)(h, weight)
+    output_gradients = [torch.randn_like(outputs[0]), past_the_norm]
+    return lambda: torch.autograd.grad(outputs, [h, weight], output_gradients, retain_graph=True)
 
 
 def swiglu(f, dtype):
     gate, up = filled(TOKENS, 2 * f, dtype=DTYPES[dtype]).chunk(2, dim=1)
-    return lambda: F.silu(gate) * up
+    return made(lambda: F.silu(gate) * up)
 
 
 def swiglu_backward(f, dtype):
     gate_up = filled(TOKENS, 2 * f, dtype=DTYPES[dtype], requires_grad=True)
-    gate, up = gate_up.chunk(2, dim=1)
-    return gradients(F.silu(gate) * up, [gate_up])
+
+    def forward(gate_up):
+        gate, up = gate_up.chunk(2, dim=1)
+        return F.silu(gate) * up
+
+    return gradients(made(forward)(gate_up), [gate_up])
 
 
-def rope(heads, head_dim, dtype):
+def rope(heads, kv_heads, head_dim, dtype):
     """As transformers' apply_rotary_pos_emb."""
-    qk = filled(SEQUENCES, LENGTH, 2 * heads, head_dim, dtype=DTYPES[dtype])
+    qk = filled(SEQUENCES, LENGTH, heads + kv_heads, head_dim, dtype=DTYPES[dtype])
     cos, sin = (filled(LENGTH, 1, head_dim, dtype=DTYPES[dtype]) for _ in range(2))
 
     def run():
         first, second = qk.chunk(2, dim=-1)
         return qk * cos + torch.cat((-second, first), dim=-1) * sin
 
-    return run
+    return made(run)
 
 
 rope_backward = rope  # the same turn the other way
@@ -149,24 +168,25 @@ rope_backward = rope  # the same turn the other way
 
 def score_head(d, dtype):
     hidden, weight = (filled(*shape, dtype=DTYPES[dtype]) for shape in [(TOKENS, d), (1, d)])
-    return lambda: F.linear(hidden, weight)
+    return made(lambda: F.linear(hidden, weight))
 
 
 def score_head_backward(d, dtype):
     hidden, weight = (filled(*shape, dtype=DTYPES[dtype], requires_grad=True) for shape in [(TOKENS, d), (1, d)])
-    return gradients(F.linear(hidden, weight), [hidden, weight])
+    return gradients(made(F.linear)(hidden, weight), [hidden, weight])
 
 
 def language_head_forward(d, v, dtype):
     hidden, head = (filled(*shape, dtype=DTYPES[dtype]) for shape in [(TOKENS, d), (v, d)])
     targets = spread_ids(TOKENS, v)
-    return lambda: F.cross_entropy(F.linear(hidden, head).float(), targets, reduction="none")
+    return made(lambda: F.cross_entropy(F.linear(hidden, head).float(), targets, reduction="none"))
 
 
 def language_head(d, v, dtype):
     hidden, head = (filled(*shape, dtype=DTYPES[dtype], requires_grad=True) for shape in [(TOKENS, d), (v, d)])
     targets = spread_ids(TOKENS, v)
-    return lambda: torch.autograd.grad(F.cross_entropy(F.linear(hidden, head).float(), targets), [hidden, head])
+    loss = made(lambda hidden, head: F.cross_entropy(F.linear(hidden, head).float(), targets))
+    return lambda: torch.autograd.grad(loss(hidden, head), [hidden, head])
 
 
 def adamw(n, _):
@@ -179,7 +199,7 @@ def adamw(n, _):
 
 def sum_of_squares(n, dtype):
     x = filled(n, dtype=DTYPES[dtype])
-    return lambda: torch.linalg.vector_norm(x, dtype=torch.float32) ** 2
+    return made(lambda: torch.linalg.vector_norm(x, dtype=torch.float32) ** 2)
 
 
 def kv_cache_write(heads, kv_heads, head_dim, dtype):
@@ -199,14 +219,14 @@ def kv_cache_write(heads, kv_heads, head_dim, dtype):
         keys[blocks, :, BLOCK_SIZE - 1] = turned(k)
         values[blocks, :, BLOCK_SIZE - 1] = v
 
-    return run
+    return made(run)
 
 
 def decode_attention(heads, kv_heads, head_dim, dtype):
     """Over a cache that lies in one piece."""
     q = filled(ROWS, heads, 1, head_dim, dtype=DTYPES[dtype])
     k, v = (filled(ROWS, kv_heads, CONTEXT, head_dim, dtype=DTYPES[dtype]) for _ in range(2))
-    return lambda: F.scaled_dot_product_attention(q, k, v, enable_gqa=kv_heads < heads)
+    return lambda: attend(q, k, v)
 
 
 def sampling(v, top_k, top_p):
@@ -225,18 +245,18 @@ def sampling(v, top_k, top_p):
         tokens = torch.multinomial(scaled.softmax(-1), 1)
         return tokens, logprobs.gather(1, tokens)
 
-    return run
+    return made(run)
 
 
-def seconds_per_call(call, at_least=0.5):
+def seconds_per_call(call, at_least):
     def timed(calls):
         begin = time.perf_counter()
         for _ in range(calls):
             call()
-        if DEVICE == "cuda":
-            torch.cuda.synchronize()
+        rounds.synchronize(DEVICE)
         return time.perf_counter() - begin
 
+    timed(1)  # compiles, where that is the variant, and allocates
     calls = 1
     while True:
         seconds = timed(calls)
@@ -245,13 +265,36 @@ def seconds_per_call(call, at_least=0.5):
         calls = max(2 * calls, math.ceil(1.2 * calls * at_least / max(seconds, 1e-9)) if seconds > 0.1 * at_least else 0)
 
 
+# Not: copies and products, which are one kernel of a library either way, attention, which is, and AdamW, fused in eager.
+COMPILED = {
+    "cast", "embedding", "embedding_backward", "residual_rmsnorm", "residual_rmsnorm_backward", "rope", "rope_backward",
+    "swiglu", "swiglu_backward", "score_head", "score_head_backward", "sum_of_squares", "attention_maxima",
+    "language_head_forward", "language_head", "kv_cache_write", "sampling",
+}  # fmt: skip
+ATTENTION = {"attention", "attention_backward", "decode_attention"}
+
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--device", default="cpu")
 parser.add_argument("--sequences", type=int, default=8)
+parser.add_argument("--length", type=int, default=256)
+parser.add_argument("--variant", choices=["eager", "compiled", "flash", "cudnn"], default="eager")
+parser.add_argument("--seconds", type=float, default=0.5, help="at least, of a measurement")
 OPTIONS = parser.parse_args()
-DEVICE, SEQUENCES = OPTIONS.device, OPTIONS.sequences
+DEVICE, SEQUENCES, LENGTH = OPTIONS.device, OPTIONS.sequences, OPTIONS.length
 TOKENS = SEQUENCES * LENGTH
-for line in sys.stdin:
-    name, *numbers = line.strip().removesuffix("/real_time").split("/")
-    call = globals()[name](*(int(number) for number in numbers))
-    print(json.dumps({"seconds": seconds_per_call(call)}), flush=True)
+if OPTIONS.variant == "compiled":
+    rounds.require_compiler(DEVICE)
+    torch._functorch.config.donated_buffer = False  # backward passes run again and again
+backend = contextlib.nullcontext()
+if OPTIONS.variant in ("flash", "cudnn"):
+    backend = rounds.attention_backend(OPTIONS.variant, DEVICE)
+prepared = {}
+with backend:
+    for line in sys.stdin:
+        name, *numbers = line.strip().removesuffix("/real_time").split("/")
+        seconds = None
+        if OPTIONS.variant == "eager" or name in (COMPILED if OPTIONS.variant == "compiled" else ATTENTION):
+            if line not in prepared:
+                prepared = {line: globals()[name](*(int(number) for number in numbers))}  # rounds of one op follow each other
+            seconds = seconds_per_call(prepared[line], OPTIONS.seconds)
+        print(json.dumps({"seconds": seconds}), flush=True)
