@@ -98,7 +98,8 @@ COMPILED_CUDNN = ["--compile", "--attention", "cudnn"]
 
 
 def gpu_comparisons(commands, copy_rate):
-    """Gradients and moments in bf16 on both sides; cria has fp32 masters of the weights beside them."""
+    """Of the larger models gradients and moments are in bf16 on both sides; cria has fp32 masters of the weights beside
+    them. Transformers without its static cache is slow: at batch 1 alone."""
     for precision in ("fp32", "bf16"):
         shared = ["--model", model("110m"), "--precision", precision, "--sequences", "32", "--length", "512"]
         yield Comparison(
@@ -124,21 +125,18 @@ def gpu_comparisons(commands, copy_rate):
             yield Comparison(
                 f"generation {name} batch {batch}: 256 new tokens after 128, bf16",
                 [commands.ours("generation", *shared)]
-                + commands.peers("generation", shared, *([["--static"], []] if batch < 64 else [["--static"]])),
+                + commands.peers("generation", shared, ["--static"], *([["--dynamic"]] if batch == 1 else [])),
                 limit=decoding(Shape.read(name), batch, 128 + 256 / 2, Gpu(copy=copy_rate)) if copy_rate else 0,
             )
     yield heads(commands, "bf16")
     sizes = ["--prompts", "256", "--prompt-length", "128", "--response-length", "256", "--mini-batches", "8"]
-    for name, slots in (("110m", "256"), ("tinyllama-1.1b", "256")):
-        comparison = Comparison(
-            f"ppo {name} bf16: an iteration of 256 prompts of 128 tokens, answers of 256, 8 mini-batches",
-            commands.ppo(["--model", model(name), "--precision", "bf16", *sizes], vocabulary="32000"),
-            unit="samples",
-            alone=True,
-        )
-        for command, width in zip(comparison.commands, ("--slots", "--generation-batch")):
-            command += [width, slots]
-        yield comparison
+    ppo = commands.ppo(["--model", model("110m"), "--precision", "bf16", *sizes], vocabulary="32000")
+    yield Comparison(
+        "ppo 110m bf16: an iteration of 256 prompts of 128 tokens, answers of 256, 8 mini-batches",
+        [command + [width, "256"] for command, width in zip(ppo, ("--slots", "--generation-batch"))],
+        unit="samples",
+        alone=True,
+    )
 
 
 def rehearsal_comparisons(commands):
@@ -155,7 +153,7 @@ def rehearsal_comparisons(commands):
     shared = [*tiny, "--batch", "2", "--prompt-length", "16", "--new-tokens", "8"]
     yield Comparison(
         "generation tiny: rehearsal",
-        [commands.ours("generation", *shared)] + commands.peers("generation", shared, ["--static"], []),
+        [commands.ours("generation", *shared)] + commands.peers("generation", shared, ["--static"], ["--dynamic"]),
         limit=decoding(Shape.read("tiny"), 2, 20, Gpu(copy=10e9)),
     )
     yield heads(commands, "bf16", "tiny", 16, (4, 2, 1))
@@ -186,7 +184,7 @@ def table(comparison, turns, nominal):
     for number, command in enumerate(commands):
         if all(program.command != command for program in done):
             words = [os.path.basename(word) for word in command if "bench_" in word or word.endswith(".py")]
-            words += [word.lstrip("-") for word in command if word in ("products", "--compile", "--static", "flash", "cudnn")]
+            words += [word.lstrip("-") for word in command if word in ("products", "--compile", "--static", "--dynamic", "flash", "cudnn")]
             reason = turns.left_out.get(number)
             lines.append(f"| {' '.join(words)} | {f'left out: {reason}' if reason else 'failed'} |" + " |" * (len(columns) - 1))
     lines += [f"\n{program.name}: {parts_of(program)}" for program in done if parts_of(program)]

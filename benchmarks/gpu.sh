@@ -17,8 +17,7 @@
 #   bench-110m, bench-1.1b, bench-7b-layers, bench-7b
 #                training steps, the larger ones at context 4,096; four layers of the 7B model, then all
 #   bench-generation-1.1b, bench-generation-7b, bench-heads
-#   bench-ppo, bench-ppo-1.1b
-#                an iteration of PPO beside the same loop in transformers
+#   bench-ppo    an iteration of PPO beside the same loop in transformers
 #   page         docs/benchmarks-gpu.md from what the steps left
 #
 # A step that fails is recorded and the next one runs; the exit status is 1 if one failed, 2 where there is no GPU.
@@ -136,7 +135,6 @@ step_bench-generation-1.1b() { compare bench-generation-1.1b "generation tinylla
 step_bench-generation-7b() { compare bench-generation-7b "generation llama2-7b" torch; }
 step_bench-heads() { compare bench-heads heads torch; }
 step_bench-ppo() { compare bench-ppo "ppo 110m" torch; }
-step_bench-ppo-1.1b() { compare bench-ppo-1.1b "ppo tinyllama-1.1b" torch; }
 step_page() {
   "$python" "$root/benchmarks/gpu/page.py" --results "$results" --write "$results/benchmarks-gpu.md" &&
     cp "$results/benchmarks-gpu.md" "$root/docs/"
@@ -148,7 +146,7 @@ if [ "${1:-}" = --step ]; then
   exit
 fi
 
-benchmarks=(memory products attention decoding 110m 1.1b 7b-layers 7b generation-1.1b generation-7b heads ppo ppo-1.1b)
+benchmarks=(memory products attention decoding 110m 1.1b 7b-layers 7b generation-1.1b generation-7b heads ppo)
 all=(build ops model runs memcheck racecheck synccheck "${benchmarks[@]/#/bench-}" page)
 steps=("$@")
 [ $# -gt 0 ] || steps=("${all[@]}")

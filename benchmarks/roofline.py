@@ -13,7 +13,6 @@ import textwrap
 HERE = os.path.dirname(os.path.abspath(__file__))
 MODELS = os.path.join(HERE, "..", "configs", "models")
 BF16, FP32, INT32 = 2, 4, 4
-HEAD_ROWS = 512  # of logits at once: kMaxChunkRows of kernels/token_logprob.cu
 ALIGNMENT = 64
 
 
@@ -131,9 +130,8 @@ class Step:
         yield self.moved("SwiGLU", 3 * T * f)
         yield self.product("down", T, d, f)
         # Backward.
-        yield self.moved("SwiGLU again", 3 * T * f)
         yield from self.product_backward("down", T, d, f)
-        yield self.moved("SwiGLU backward", 5 * T * f)
+        yield self.moved("SwiGLU backward, its output again", 6 * T * f)
         yield self.moved("norm again, twice", 2 * 2 * T * d)
         yield from self.product_backward("gate and up", T, 2 * f, d)
         yield self.moved("residual + norm backward, twice", 2 * 4 * T * d)
@@ -143,9 +141,14 @@ class Step:
         yield self.moved("RoPE backward", 2 * T * turned)
         yield from self.product_backward("q, k, v", T, qkv, d)
 
+    @property
+    def head_rows(self):
+        """Of logits at once: chunk_rows of kernels/token_logprob.cu."""
+        return min(max(512, min(2048, self.micro_batch // 8 // 128 * 128)), -(-self.micro_batch // 16) * 16)
+
     def head(self):
         """Forward and backward, a chunk of rows at a time."""
-        s, C, d, V = self.shape, min(HEAD_ROWS, self.micro_batch), self.shape.hidden_size, self.shape.vocab_size
+        C, d, V = self.head_rows, self.shape.hidden_size, self.shape.vocab_size
         chunks = self.micro_batch / C
         ops = [
             self.moved("rows gathered and scattered", 5 * C * d, group="head and loss"),
@@ -186,12 +189,12 @@ class Step:
         align = lambda size: -(-size // ALIGNMENT) * ALIGNMENT
         layer = [d * T * BF16] * 2 + [s.qkv_size * T * BF16, d * T * BF16, 2 * f * T * BF16]
         layer += [T * FP32] * 2 + [s.num_attention_heads * T * FP32]
-        # normed, branch, final input, hidden, three gradients as wide as the stream; then SwiGLU's and of q, k and v.
-        shared = [d * T * BF16] * 7 + [f * T * BF16] * 2 + [s.qkv_size * T * BF16, T * FP32, FP32]
+        # normed, branch, final input, hidden, three gradients as wide as the stream; SwiGLU's output; of q, k and v.
+        shared = [d * T * BF16] * 7 + [f * T * BF16] + [s.qkv_size * T * BF16, T * FP32, FP32]
         batch = [T * INT32] * 3 + [(T + 1) * INT32]
         head = [T * FP32] * 4 + [T * INT32]
         activations = s.num_hidden_layers * sum(map(align, layer)) + sum(map(align, shared + batch + head))
-        C = min(HEAD_ROWS, T)
+        C = self.head_rows
         logits = [-(-T // C) * C * INT32] + [C * d * BF16] * 2 + [C * s.vocab_size * size for size in (FP32, BF16)]
         rope = s.max_position_embeddings * s.head_dim * FP32
         P = s.parameters

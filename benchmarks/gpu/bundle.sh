@@ -44,7 +44,7 @@ done
 # Fixtures and peers: what git knows of these folders, so that nothing else slips in.
 git -C "$root" ls-files -z tests/golden configs benchmarks | tar -C "$root" --null -T - -c | tar -C "$bundle" -x
 git -C "$root" describe --always --dirty --abbrev=40 >"$bundle/COMMIT"
-cp "$root"/docs/{gpu,benchmarks-gpu}.md "$bundle/docs/"
+cp "$root"/docs/{gpu,benchmarks-gpu,roofline}.md "$bundle/docs/"
 cat >"$bundle/README" <<README
 cria for a machine with an NVIDIA GPU (compute capability 8.0 or newer): benchmarks/gpu.sh runs every test and every
 benchmark, docs/gpu.md says how. Needed: the NVIDIA driver for CUDA 13, cuBLASLt 13 (of the CUDA Toolkit, or of PyTorch's

@@ -19,7 +19,7 @@ BENCHMARKS = [
     ("Ops", ["memory", "products", "attention", "decoding"]),
     ("Training step", ["110m", "1.1b", "7b-layers", "7b"]),
     ("Generation", ["generation-1.1b", "generation-7b", "heads"]),
-    ("A PPO iteration", ["ppo", "ppo-1.1b"]),
+    ("A PPO iteration", ["ppo"]),
 ]
 
 
@@ -124,7 +124,7 @@ def main():
     machine = [line for line in results.text("machine.txt").splitlines() if line]
     sections = [
         "# Benchmarks on a GPU",
-        "Written by `make gpu` ([gpu.md](gpu.md)); how to read it: [benchmarks.md](benchmarks.md).",
+        "Written by `make gpu`; [gpu.md](gpu.md) says how to read it, [roofline.md](roofline.md) what is possible.",
         "\n".join(f"- {line}" for line in machine) or "- no machine was recorded",
         "## Tests",
         tests_table(results),

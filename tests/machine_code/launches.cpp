@@ -36,20 +36,20 @@ std::set<std::tuple<std::string, ptrdiff_t, unsigned, size_t>> launches;
 namespace emulated {
 
 // The linker sends calls of run_grid here (--wrap), and calls of real_run_grid to run_grid.
-void real_run_grid(const Grid&, dim3, size_t, void (*)(const void*),
+using Body = void (*)(const void*);
+void real_run_grid(const Grid&, dim3, size_t, const void* kernel, Body,
                    const void*) __asm__("__real_" CRIA_RUN_GRID);
-void observed_run_grid(const Grid&, dim3, size_t, void (*)(const void*),
+void observed_run_grid(const Grid&, dim3, size_t, const void* kernel, Body,
                        const void*) __asm__("__wrap_" CRIA_RUN_GRID);
 
-void observed_run_grid(const Grid& grid, dim3 block, size_t shared_bytes, void (*body)(const void*),
-                       const void* arguments) {
-  const auto* kernel = *static_cast<const char* const*>(arguments);  // the first of launch's Call
+void observed_run_grid(const Grid& grid, dim3 block, size_t shared_bytes, const void* kernel,
+                       Body body, const void* arguments) {
   {
     const std::lock_guard lock(mutex);
-    launches.emplace(grid.where.file_name(), kernel - &__executable_start,
+    launches.emplace(grid.where.file_name(), static_cast<const char*>(kernel) - &__executable_start,
                      block.x * block.y * block.z, shared_bytes);
   }
-  real_run_grid(grid, block, shared_bytes, body, arguments);
+  real_run_grid(grid, block, shared_bytes, kernel, body, arguments);
 }
 
 }  // namespace emulated

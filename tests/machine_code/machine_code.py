@@ -25,25 +25,38 @@ MISSING = 77
 
 @dataclasses.dataclass(frozen=True)
 class Wide:
-    """A kernel that moves memory: where its template arguments say how many elements it takes at once (always several
-    where None), and of which type those are that it stores (None: it stores single sums)."""
+    """A kernel that moves memory: where its template arguments say how many elements it takes at once (None: always 16
+    bytes), and of which types those are that it loads and stores; types that are no arguments by name, and none where it
+    stores single sums."""
 
     width: int | None
-    stored: int | str | None
+    loaded: tuple = ()
+    stored: tuple = ()
+
+    def bytes_at_once(self, kernel, types):
+        """A lane's access has at most 16; an instantiation has that much of its widest type."""
+        if self.width is None:
+            return 16
+        sizes = [SIZES[kernel.arguments[of] if isinstance(of, int) else of] for of in types]
+        return min(16, int(kernel.arguments[self.width]) * max(sizes))
 
 
 WIDE = {
-    "adamw": {"adamw_kernel": Wide(0, "float")},
-    "cast": {"cast_kernel": Wide(0, 1)},
-    "decode_attention": {"split_kernel": Wide(None, None)},
-    "embedding": {"forward_kernel": Wide(0, 1), "sum_kernel": Wide(0, 2)},
-    "kv_cache_write": {"kv_cache_write_kernel": Wide(1, 0)},
-    "rmsnorm": {"forward_kernel": Wide(1, 2), "backward_kernel": Wide(1, 2)},
-    "rope": {"rotate_kernel": Wide(0, 1)},
-    "score_head": {"forward_kernel": Wide(0, None), "hidden_gradient_kernel": Wide(0, 1)},
-    "sum_of_squares": {"chunk_kernel": Wide(0, None)},
-    "swiglu": {"forward_kernel": Wide(0, 1), "backward_kernel": Wide(0, 1)},
-    "token_logprob": {"gather_rows": Wide(1, 0), "scatter_rows": Wide(1, 0), "softmax_rows": Wide(2, 0)},
+    "adamw": {"adamw_kernel": Wide(0, ("float",), ("float",))},
+    "cast": {"cast_kernel": Wide(0, (2,), (1,))},
+    "decode_attention": {"split_kernel": Wide(None)},
+    "embedding": {"forward_kernel": Wide(0, (1,), (1,)), "sum_kernel": Wide(0, (1, 2), (2,))},
+    "kv_cache_write": {"kv_cache_write_kernel": Wide(1, (0,), (0,))},
+    "rmsnorm": {"forward_kernel": Wide(1, (2,), (2,)), "backward_kernel": Wide(1, (2,), (2,))},
+    "rope": {"rotate_kernel": Wide(0, (1,), (1,))},
+    "score_head": {"forward_kernel": Wide(0, (1,)), "hidden_gradient_kernel": Wide(0, (1,), (1,))},
+    "sum_of_squares": {"chunk_kernel": Wide(0, (1,))},
+    "swiglu": {"forward_kernel": Wide(0, (1,), (1,)), "backward_kernel": Wide(0, (1,), (1,))},
+    "token_logprob": {
+        "gather_rows": Wide(1, (0,), (0,)),
+        "scatter_rows": Wide(1, (0,), (0,)),
+        "softmax_rows": Wide(2, ("float",), (0,)),
+    },
 }
 # Sources of attention, forward and backward. Their kernels for bf16 that have the head's size as template argument multiply
 # on tensor cores.
@@ -201,16 +214,14 @@ def faults_of(kernel):
     wide = WIDE.get(kernel.source, {}).get(kernel.name)
     if not wide:
         return
-    width = 16 if wide.width is None else int(kernel.arguments[wide.width])
-    if width == 1:
+    if wide.width is not None and kernel.arguments[wide.width] == "1":
         return  # for odd sizes and addresses
-    if kernel.widest("LDG") < 16:
-        yield f"loads at most {kernel.widest('LDG')} bytes at once instead of 16"
-    if wide.stored is not None:
-        stored = kernel.arguments[wide.stored] if isinstance(wide.stored, int) else wide.stored
-        wanted = min(16, width * SIZES[stored])
-        if kernel.widest("STG") < wanted:
-            yield f"stores at most {kernel.widest('STG')} bytes at once instead of {wanted}"
+    for verb, instruction, types in (("loads", "LDG", wide.loaded), ("stores", "STG", wide.stored)):
+        if not types and (wide.width is not None or verb == "stores"):
+            continue
+        wanted = wide.bytes_at_once(kernel, types)
+        if kernel.widest(instruction) < wanted:
+            yield f"{verb} at most {kernel.widest(instruction)} bytes at once instead of {wanted}"
 
 
 def check(kernels):

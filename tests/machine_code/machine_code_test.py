@@ -85,7 +85,10 @@ class Faults(unittest.TestCase):
         self.expect(kernel("swiglu", "forward_kernel", ("8", "bf16"), ["LDG.E.128", "STG.E.64"]), "stores at most 8")
         self.expect(kernel("swiglu", "forward_kernel", ("8", "bf16"), ["LDG.E.U16", "STG.E.128"]), "loads at most 2")
         self.expect(kernel("swiglu", "forward_kernel", ("1", "bf16"), ["LDG.E.U16", "STG.E.U16"]))
-        # Four bf16 are 8 bytes; a sum is stored alone.
+        # Four bf16 are 8 bytes beside four fp32; a sum is stored alone.
+        self.expect(kernel("cast", "cast_kernel", ("4", "float", "bf16"), ["LDG.E.64", "STG.E.128"]))
+        self.expect(kernel("cast", "cast_kernel", ("4", "bf16", "float"), ["LDG.E.64", "STG.E.64"]), "loads at most 8")
+        self.expect(kernel("decode_attention", "split_kernel", ("bf16", "4"), ["LDG.E.64", "STG.E"]), "loads at most 8")
         self.expect(kernel("embedding", "sum_kernel", ("4", "float", "bf16"), ["LDG.E.128", "STG.E.64"]))
         self.expect(kernel("sum_of_squares", "chunk_kernel", ("4", "float"), ["LDG.E.128", "STG.E"]))
 
