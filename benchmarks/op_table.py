@@ -106,7 +106,7 @@ def compare_ops(build, python, rounds, threads, device, group, shapes):
             best[result.kind] = max(result.median("rate"), best.get(result.kind, 0))
     columns = [variant for variant in peers if any(result.peers.get(variant, False) is not False for result in measured.values())]
     lines = [
-        "| op | µs | rate | of the best |" + "".join(f" ours / {VARIANTS[variant]} |" for variant in columns),
+        "| op | µs | rate | of the best |" + "".join(f" against {VARIANTS[variant]} |" for variant in columns),
         "| --- | ---: | ---: | ---: |" + " ---: |" * len(columns),
     ]
     for name in names:

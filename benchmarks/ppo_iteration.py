@@ -12,6 +12,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import struct
 import subprocess
 import sys
@@ -61,7 +62,7 @@ def main():
         peak = 0
         for start, _ in enumerate(sys.stdin, start=1):
             assignments = [f"{key}={value}" for key, value in settings.items()] + [f"training.stop_at_step={2 * start}"]
-            peak = max(peak, run(options.cria, "ppo", *(part for one in assignments for part in ("--set", one))))
+            peak = max(peak, run(options.cria, "ppo", *(part for one in assignments for part in ("--set", one)), device=options.device))
             with open(folder / "run" / "metrics.jsonl") as file:
                 figures = json.loads(file.readlines()[-1])
             parts = {name: figures["time/" + name] for name in ("rollout", "scoring", "update")}
@@ -85,13 +86,19 @@ def write_tokenizer(path, vocabulary):
             file.write(field(1, field(1, f"\u2581unused{i}".encode()) + b"\x15" + struct.pack("<f", -float(i))))
 
 
-def run(*command):
-    """The most memory that the process held."""
+UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+
+
+def run(*command, device="cpu"):
+    """The most memory that the process held; on a GPU the total of the plan that it printed, outside of which it takes none."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     output = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
     if status != 0:
         sys.exit(output)
+    if device == "cuda":
+        totals = re.findall(r"^ *total +([0-9.]+) (\w+)$", output, re.MULTILINE)
+        return int(max(float(size) * UNITS[unit] for size, unit in totals))
     return usage.ru_maxrss * 1024
 
 
