@@ -107,7 +107,7 @@ def gpu_comparisons(commands, copy_rate):
             [commands.ours("training_step", *shared), commands.ours("training_step", *shared, "--part", "products")]
             + commands.peers("training_step", shared, [], ["--compile"]),
         )
-    for name, layers, sequences, rows in (("tinyllama-1.1b", 0, 4, 4), ("llama2-7b", 4, 4, 4), ("llama2-7b", 0, 4, 1)):
+    for name, layers, sequences, rows in (("tinyllama-1.1b", 0, 16, 4), ("llama2-7b", 4, 16, 4), ("llama2-7b", 0, 16, 2)):
         shared = ["--model", model(name), "--precision", "bf16", "--state", "bf16", "--set", "max_position_embeddings=4096",
                   "--sequences", str(sequences), "--length", "4096", "--micro-batch-tokens", str(4096 * rows)]  # fmt: skip
         if layers:

@@ -64,7 +64,7 @@ if ! [ -e /dev/nvidia0 ]; then
   done
   for room in model optim generate runs ops; do without_gpu env CRIA_TEST_DEVICE=cuda "$bundle/bin/test_$room"; done
   without_gpu "$bundle/benchmarks/gpu.sh"
-  without_gpu "$bundle/benchmarks/gpu.sh" ops bench-ops
+  without_gpu "$bundle/benchmarks/gpu.sh" ops bench-memory
   echo "without a GPU: every program says so"
 fi
 
