@@ -53,6 +53,26 @@ struct Tile {
   }
 };
 
+// Rows of bf16 where they lie, widened as they are read. As for tiles, a row starts on a boundary
+// of kLanes elements.
+struct NarrowTile {
+  const bf16* data;
+  int64_t stride;
+
+  const bf16* row(int64_t index) const { return data + index * stride; }
+};
+
+// The index-th vector of a row.
+inline Vector vector_of(const float* row, int64_t index) {
+  return reinterpret_cast<const Vector*>(row)[index];
+}
+inline Vector vector_of(const bf16* row, int64_t index) {
+  using Half [[gnu::vector_size(kLanes * sizeof(uint16_t)), gnu::may_alias]] = uint16_t;
+  using Words [[gnu::vector_size(kLanes * sizeof(uint32_t))]] = uint32_t;
+  const Half bits = reinterpret_cast<const Half*>(row)[index];
+  return reinterpret_cast<Vector>(__builtin_convertvector(bits, Words) << 16);
+}
+
 // Hands out pieces of a workspace. Without memory behind it, it only counts.
 class Scratch {
  public:
@@ -84,8 +104,8 @@ enum class Part {
 
 // c[kRows, kVectors * kLanes] (+)= a b over the depth [begin, end). With kTransposed, a is read as
 // a[depth, row]. An element is summed in the order of the depth, whatever the tile around it.
-template <bool kTransposed, int kRows, int kVectors>
-inline void multiply_tile(Tile c, Tile a, Tile b, int64_t begin, int64_t end, bool accumulate) {
+template <bool kTransposed, int kRows, int kVectors, typename Right>
+inline void multiply_tile(Tile c, Tile a, Right b, int64_t begin, int64_t end, bool accumulate) {
   Vector sums[kRows][kVectors];
   for (int r = 0; r < kRows; ++r) {
     for (int v = 0; v < kVectors; ++v) {
@@ -93,7 +113,8 @@ inline void multiply_tile(Tile c, Tile a, Tile b, int64_t begin, int64_t end, bo
     }
   }
   for (int64_t k = begin; k < end; ++k) {
-    const Vector* b_row = reinterpret_cast<const Vector*>(b.row(k));
+    Vector b_row[kVectors];
+    for (int v = 0; v < kVectors; ++v) b_row[v] = vector_of(b.row(k), v);
     for (int r = 0; r < kRows; ++r) {
       const float factor = kTransposed ? a.row(k)[r] : a.row(r)[k];
       for (int v = 0; v < kVectors; ++v) sums[r][v] += factor * b_row[v];
@@ -104,8 +125,8 @@ inline void multiply_tile(Tile c, Tile a, Tile b, int64_t begin, int64_t end, bo
   }
 }
 
-template <bool kTransposed, int kRows>
-inline void multiply_rows(Tile c, Tile a, Tile b, int64_t columns, int64_t begin, int64_t end,
+template <bool kTransposed, int kRows, typename Right>
+inline void multiply_rows(Tile c, Tile a, Right b, int64_t columns, int64_t begin, int64_t end,
                           bool accumulate) {
   static_assert(kPanelVectors <= 4);
   switch (columns / kLanes) {
@@ -124,8 +145,8 @@ inline void multiply_rows(Tile c, Tile a, Tile b, int64_t columns, int64_t begin
 
 // c[rows, columns] (+)= a[rows, depth] b[depth, columns], or a[depth, rows]^T b. Columns are
 // rounded up to kLanes: the tiles have the room.
-template <bool kTransposed>
-inline void multiply(Tile c, Tile a, Tile b, int64_t rows, int64_t columns, int64_t depth,
+template <bool kTransposed, typename Right>
+inline void multiply(Tile c, Tile a, Right b, int64_t rows, int64_t columns, int64_t depth,
                      bool accumulate, Part part) {
   constexpr int64_t kPanel = kPanelVectors * kLanes;
   columns = round_up(columns, kLanes);
@@ -139,7 +160,7 @@ inline void multiply(Tile c, Tile a, Tile b, int64_t rows, int64_t columns, int6
       const int64_t end = part == Part::depth_to_row ? row + tile_rows : depth;
       const Tile c_tile = {c.row(row) + column, c.stride};
       const Tile a_tile = {kTransposed ? a.data + row : a.row(row), a.stride};
-      const Tile b_tile = {b.data + column, b.stride};
+      const Right b_tile = {b.data + column, b.stride};
       if (tile_rows == kTileRows) {
         multiply_rows<kTransposed, kTileRows>(c_tile, a_tile, b_tile, panel_end - column, begin,
                                               end, accumulate);
@@ -169,14 +190,15 @@ inline void swap_corners(Vector (&rows)[kLanes], std::integer_sequence<int, kLan
 }
 
 // output[columns, rows] = input[rows, columns]^T, both rounded up to kLanes.
-inline void transpose(Tile output, Tile input, int64_t rows, int64_t columns) {
+template <typename Input>
+inline void transpose(Tile output, Input input, int64_t rows, int64_t columns) {
   constexpr std::make_integer_sequence<int, kLanes> lanes;
   for (int64_t row = 0; row < rows; row += kLanes) {
     for (int64_t column = 0; column < columns; column += kLanes) {
       Vector square[kLanes];
 #pragma GCC unroll 16
       for (int i = 0; i < kLanes; ++i) {
-        square[i] = *reinterpret_cast<const Vector*>(input.row(row + i) + column);
+        square[i] = vector_of(input.row(row + i) + column, 0);
       }
       swap_corners<1>(square, lanes);
       swap_corners<2>(square, lanes);

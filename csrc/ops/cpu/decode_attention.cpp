@@ -38,17 +38,17 @@ struct CachedHead {
   int64_t contiguous(int64_t position) const { return block_size - position % block_size; }
 
   // Calls visit(tile, done, rows) for the rows [begin, begin + count) of the cache in pieces,
-  // `done` rows before each. Rows of fp32 that can be read as vectors are tiles where they lie,
-  // others are copied into `scratch`.
+  // `done` rows before each. Rows that can be read as vectors are tiles where they lie, others are
+  // copied into `scratch`.
   template <typename T, typename Visit>
   void for_each_piece(Tile scratch, const T* cache, int64_t begin, int64_t count,
                       Visit&& visit) const {
-    const bool in_place = std::is_same_v<T, float> && head_dim % 16 == 0 && block_size % 16 == 0;
+    const bool in_place = head_dim % 16 == 0 && block_size % 16 == 0;
     for (int64_t done = 0; done < count;) {
       const int64_t rows = std::min(contiguous(begin + done), count - done);
       const T* source = cache + offset(begin + done);
       if (in_place) {
-        visit(Tile{reinterpret_cast<float*>(const_cast<T*>(source)), head_dim}, done, rows);
+        visit(tile_at(source), done, rows);
       } else {
         load_tile(scratch.from_row(done), source, head_dim, rows, head_dim);
       }
@@ -56,6 +56,9 @@ struct CachedHead {
     }
     if (!in_place) visit(scratch, int64_t{0}, count);
   }
+
+  Tile tile_at(const float* rows) const { return {const_cast<float*>(rows), head_dim}; }
+  NarrowTile tile_at(const bf16* rows) const { return {rows, head_dim}; }
 
   const int32_t* blocks;
   int64_t block_size;
@@ -89,6 +92,7 @@ struct DecodeTiles {
 struct RowRun {
   int64_t first;
   int64_t count;
+  int64_t work;  // for one head: about its pairs of a query and a key
 };
 
 int64_t cut_into_runs(RowRun* runs, const DecodeAttention& args, int64_t max_rows) {
@@ -102,7 +106,8 @@ int64_t cut_into_runs(RowRun* runs, const DecodeAttention& args, int64_t max_row
            sequences[end] == sequences[first]) {
       ++end;
     }
-    runs[total++] = {first, end - first};
+    const int32_t longest = std::max(1, *std::max_element(contexts + first, contexts + end));
+    runs[total++] = {first, end - first, (end - first) * longest};
     first = end;
   }
   return total;
@@ -160,7 +165,7 @@ void attend(const DecodeAttention& args, const DecodeTiles& tiles, const RowRun&
   for (int64_t begin = 0; begin < longest; begin += kBlock) {
     const int64_t keys = std::min<int64_t>(kBlock, longest - begin);
     cached.for_each_piece(tiles.key, args.keys.as<T>(), begin, keys,
-                          [&](Tile key, int64_t done, int64_t rows) {
+                          [&](auto key, int64_t done, int64_t rows) {
                             const Tile& all = tiles.key_transposed;
                             transpose({all.data + done, all.stride}, key, rows, head_dim);
                           });
@@ -170,7 +175,7 @@ void attend(const DecodeAttention& args, const DecodeTiles& tiles, const RowRun&
       online_softmax(tiles, q, std::clamp<int64_t>(contexts[q / heads] - begin, 0, keys));
     }
     cached.for_each_piece(
-        tiles.value, args.values.as<T>(), begin, keys, [&](Tile value, int64_t done, int64_t rows) {
+        tiles.value, args.values.as<T>(), begin, keys, [&](auto value, int64_t done, int64_t rows) {
           multiply<false>(tiles.output, {tiles.scores.data + done, tiles.scores.stride}, value,
                           query_count, head_dim, rows, true, Part::all);
         });
@@ -239,15 +244,26 @@ void decode_attention(const DecodeAttention& args) {
   RowRun* runs = scratch.take<RowRun>(rows);
   const int64_t run_count = cut_into_runs(runs, args, kBlock / heads);
   uint8_t* thread_scratch = scratch.take<uint8_t>(0);
+  int64_t work = 0;
+  for (int64_t run = 0; run < run_count; ++run) work += runs[run].work * items_per_run;
+
+  // Items are too short to be handed out one by one. A thread takes those that begin in its share
+  // of the work, and so finds in its own cache what it read there a token ago.
   visit_dtype(args.qkv.dtype, [&]<typename T>() {
-    parallel_for_each(run_count * items_per_run, [&](int64_t item) {
-      const int64_t kv_head = item % items_per_run / chunks_per_group;
-      const int64_t first = item % chunks_per_group * heads;
+    parallel_for(work, 1, [&](int64_t begin, int64_t end) {
       Scratch own(thread_scratch +
                   static_cast<size_t>(omp_get_thread_num()) * tiles_bytes(head_dim));
       const DecodeTiles tiles(own, head_dim);
-      attend<T>(args, tiles, runs[item / items_per_run], kv_head * group + first,
-                std::min(heads, group - first));
+      int64_t place = 0;
+      for (int64_t run = 0; run < run_count; ++run) {
+        for (int64_t item = 0; item < items_per_run; ++item, place += runs[run].work) {
+          if (place < begin || place >= end) continue;
+          const int64_t kv_head = item / chunks_per_group;
+          const int64_t first = item % chunks_per_group * heads;
+          attend<T>(args, tiles, runs[run], kv_head * group + first,
+                    std::min(heads, group - first));
+        }
+      }
     });
   });
 }
