@@ -69,6 +69,40 @@ TEST(ParallelFor, UsesTheThreads) {
   EXPECT_EQ(ranges_of(1000, 1), (std::vector<std::pair<int64_t, int64_t>>{{0, 500}, {500, 1000}}));
 }
 
+// The thread that gets each item.
+std::vector<int> threads_of(const std::vector<int64_t>& costs) {
+  std::vector<int> threads(costs.size(), -1);
+  parallel_for_shares(
+      static_cast<int64_t>(costs.size()),
+      [&](int64_t item) { return costs[static_cast<size_t>(item)]; },
+      [&](int64_t item) {
+        EXPECT_EQ(threads[static_cast<size_t>(item)], -1);
+        threads[static_cast<size_t>(item)] = omp_get_thread_num();
+      });
+  return threads;
+}
+
+TEST(ParallelForShares, VisitsEveryItemOnce) {
+  for (const int threads : {1, 2, 5}) {
+    const Threads scope(threads);
+    for (const size_t count : {0, 1, 3, 1000}) {
+      std::vector<int64_t> costs(count);
+      for (size_t i = 0; i < count; ++i) costs[i] = static_cast<int64_t>(1 + i * i % 7);
+      const std::vector<int> found = threads_of(costs);
+      EXPECT_EQ(std::count(found.begin(), found.end(), -1), 0);
+      EXPECT_TRUE(std::is_sorted(found.begin(), found.end()));
+    }
+  }
+}
+
+TEST(ParallelForShares, SharesAreEqualByCost) {
+  const Threads scope(2);
+  EXPECT_EQ(threads_of({1, 1, 1, 1}), (std::vector{0, 0, 1, 1}));
+  EXPECT_EQ(threads_of({6, 2, 2, 2}), (std::vector{0, 1, 1, 1}));
+  EXPECT_EQ(threads_of({1, 1, 1, 9}), (std::vector{0, 0, 0, 0}));  // the last begins in the half
+  EXPECT_EQ(threads_of({1, 2, 3, 2, 8}), (std::vector{0, 0, 0, 0, 1}));
+}
+
 TEST(ParallelForEach, VisitsEveryItemOnce) {
   for (const int threads : {1, 2, 5}) {
     const Threads scope(threads);

@@ -141,11 +141,12 @@ void attention_forward(const AttentionForward& args) {
   uint8_t* thread_scratch = scratch.take<uint8_t>(0);
 
   visit_dtype(args.qkv.dtype, [&]<typename T>() {
-    parallel_for_each(block_count * args.n_heads, [&](int64_t item) {
+    const auto key_blocks = [&](int64_t item) { return blocks[item / args.n_heads].index + 1; };
+    parallel_for_shares(block_count * args.n_heads, key_blocks, [&](int64_t item) {
       Scratch own(thread_scratch +
                   static_cast<size_t>(omp_get_thread_num()) * tiles_bytes(head_dim));
       const ForwardTiles tiles(own, head_dim);
-      forward_block<T>(args, tiles, blocks[item % block_count], item / block_count);
+      forward_block<T>(args, tiles, blocks[item / args.n_heads], item % args.n_heads);
     });
   });
 }

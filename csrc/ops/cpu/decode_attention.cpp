@@ -244,26 +244,16 @@ void decode_attention(const DecodeAttention& args) {
   RowRun* runs = scratch.take<RowRun>(rows);
   const int64_t run_count = cut_into_runs(runs, args, kBlock / heads);
   uint8_t* thread_scratch = scratch.take<uint8_t>(0);
-  int64_t work = 0;
-  for (int64_t run = 0; run < run_count; ++run) work += runs[run].work * items_per_run;
-
-  // Items are too short to be handed out one by one. A thread takes those that begin in its share
-  // of the work, and so finds in its own cache what it read there a token ago.
   visit_dtype(args.qkv.dtype, [&]<typename T>() {
-    parallel_for(work, 1, [&](int64_t begin, int64_t end) {
+    const auto work = [&](int64_t item) { return runs[item / items_per_run].work; };
+    parallel_for_shares(run_count * items_per_run, work, [&](int64_t item) {
+      const int64_t kv_head = item % items_per_run / chunks_per_group;
+      const int64_t first = item % chunks_per_group * heads;
       Scratch own(thread_scratch +
                   static_cast<size_t>(omp_get_thread_num()) * tiles_bytes(head_dim));
       const DecodeTiles tiles(own, head_dim);
-      int64_t place = 0;
-      for (int64_t run = 0; run < run_count; ++run) {
-        for (int64_t item = 0; item < items_per_run; ++item, place += runs[run].work) {
-          if (place < begin || place >= end) continue;
-          const int64_t kv_head = item / chunks_per_group;
-          const int64_t first = item % chunks_per_group * heads;
-          attend<T>(args, tiles, runs[run], kv_head * group + first,
-                    std::min(heads, group - first));
-        }
-      }
+      attend<T>(args, tiles, runs[item / items_per_run], kv_head * group + first,
+                std::min(heads, group - first));
     });
   });
 }
