@@ -1,6 +1,7 @@
 // The rotation of RoPE (cria/ops/rope.h) for neighbouring heads of one token.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "vector_math.h"
@@ -21,6 +22,22 @@ void rotate_heads(T* heads, int64_t count, int64_t half, const float* cosine, fl
       store(head[i], x1 * cosine[i] - x2 * turn);
       store(head[half + i], x2 * cosine[i] + x1 * turn);
     }
+  }
+}
+
+// Half a head is short for a vector of bf16, so several heads are widened at once.
+inline void rotate_heads(bf16* heads, int64_t count, int64_t half, const float* cosine,
+                         float direction) {
+  constexpr int64_t kWide = 2048;
+  const int64_t most = kWide / (2 * half);
+  if (most == 0) return rotate_heads<bf16>(heads, count, half, cosine, direction);
+  for (int64_t head = 0; head < count; head += most) {
+    const int64_t together = std::min(most, count - head);
+    bf16* narrow = heads + head * 2 * half;
+    float wide[kWide];
+    load_row(wide, narrow, together * 2 * half);
+    rotate_heads(wide, together, half, cosine, direction);
+    store_row(narrow, wide, together * 2 * half);
   }
 }
 
