@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <type_traits>
 
 #include "cria/core/parallel.h"
 
@@ -102,12 +101,15 @@ Softmax exponentiate(float* logits, int64_t count, float maximum, int32_t target
   return result;
 }
 
-// dz = scale * (onehot(target) - p), from e^(z - max z) in place.
-void differentiate(float* exponentials, int64_t count, double sum, int32_t target, float scale) {
+// dz = scale * (onehot(target) - p), from e^(z - max z); in fp32 in place.
+template <typename T>
+void differentiate(T* gradient, const float* exponentials, int64_t count, double sum,
+                   int32_t target, float scale) {
   const float factor = static_cast<float>(-scale / sum);
+  const float of_target = factor * exponentials[target] + scale;
 #pragma omp simd
-  for (int64_t v = 0; v < count; ++v) exponentials[v] *= factor;
-  exponentials[target] += scale;
+  for (int64_t v = 0; v < count; ++v) store(gradient[v], factor * exponentials[v]);
+  store(gradient[target], of_target);
 }
 
 // What the clipped surrogate makes of the gradient at a ratio of 1.
@@ -173,10 +175,8 @@ void softmax_rows(const TokenLogprobFused& args, const Chunk& chunk, int64_t cou
         const float ratio = std::exp(logprob - args.old_logprobs.as<float>()[row]);
         gradient = at_ratio(gradient, ratio, args.cliprange);
       }
-      differentiate(logits, vocab_size, softmax.sum, target, gradient * inverse_temperature);
-      if constexpr (std::is_same_v<T, bf16>) {
-        store_row(chunk.logit_gradient.as<bf16>() + i * vocab_size, logits, vocab_size);
-      }
+      differentiate(chunk.logit_gradient.as<T>() + i * vocab_size, logits, vocab_size, softmax.sum,
+                    target, gradient * inverse_temperature);
     }
   });
 }
