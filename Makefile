@@ -1,6 +1,6 @@
 # cria: `make demo` and `make test` do everything on a fresh Debian 12 machine, set-up included.
 .DEFAULT_GOAL := help
-.PHONY: help setup build test cuda-tools kernel-tables report-test mutate traffic demo bench gpu gpu-bundle gpu-rehearsal golden format lint sanitize fuzz clean
+.PHONY: help setup build test cuda-wheels kernel-tables report-test mutate traffic demo bench gpu gpu-bundle gpu-rehearsal golden format lint sanitize fuzz clean
 
 BUILD ?= build
 CMAKE_ARGS ?=
@@ -34,24 +34,25 @@ endef
 setup: ## install missing Debian packages
 	$(call install,$(PACKAGES))
 
-build: setup ## build/cria
+build: setup cuda-wheels ## build/cria
 	@cmake -S . -B $(BUILD) -G Ninja -DCRIA_TESTS=OFF $(CMAKE_ARGS) >/dev/null
 	@cmake --build $(BUILD) -j $(JOBS) --target cria
 
-test: setup cuda-tools ## build and run all tests
+test: setup cuda-wheels ## build and run all tests
 	@cmake -S . -B $(BUILD) -G Ninja -DCRIA_TESTS=ON $(CMAKE_ARGS) >/dev/null
 	@cmake --build $(BUILD) -j $(JOBS)
 	@ctest --test-dir $(BUILD) --output-on-failure -j $(TEST_JOBS)
 
-# cuobjdump and nvdisasm, where there is an nvcc without them.
+# What comes from PyPI where there is an nvcc: the headers that build cuDNN's graphs, and cuobjdump with nvdisasm, which
+# not every toolkit has.
 NVCC := $(firstword $(shell command -v nvcc) $(wildcard $(CUDA_HOME)/bin/nvcc /usr/local/cuda/bin/nvcc))
-cuda-tools: setup
-	@[ -z "$(NVCC)" ] || [ -e "$(dir $(NVCC))cuobjdump" ] || [ -e $(BUILD)/venv-cuda/installed ] || { \
+cuda-wheels: setup
+	@[ -z "$(NVCC)" ] || [ -e $(BUILD)/venv-cuda/installed ] || { \
 	  mkdir -p $(BUILD) && python3 -m venv $(BUILD)/venv-cuda && \
-	  $(BUILD)/venv-cuda/bin/pip install -q -r tests/machine_code/requirements.txt && touch $(BUILD)/venv-cuda/installed; } || \
-	  echo "no cuobjdump: the test machine_code will be left out"
+	  $(BUILD)/venv-cuda/bin/pip install -q --disable-pip-version-check -r kernels/requirements.txt && touch $(BUILD)/venv-cuda/installed; } || \
+	  echo "PyPI cannot be reached: this build has no cuDNN attention, and no test of what nvcc makes of the kernels"
 
-kernel-tables: setup cuda-tools ## docs/kernels_compiled.md: registers, occupancy and instructions of every kernel
+kernel-tables: setup cuda-wheels ## docs/kernels_compiled.md: registers, occupancy and instructions of every kernel
 	@cmake -S . -B $(BUILD) -G Ninja -DCRIA_TESTS=ON -DCRIA_CUDA=on $(CMAKE_ARGS) >/dev/null
 	@cmake --build $(BUILD) -j $(JOBS) --target cria_cuda kernel_launches
 	@tests/machine_code/machine_code.py --library $(BUILD)/kernels/libcria_cuda.a --launches $(BUILD)/kernel_launches \
@@ -92,7 +93,7 @@ gpu: setup ## on a machine with a GPU: all tests and benchmarks there, into docs
 # For any CPU with AVX2; programs look for their libraries in ../lib, before those of the machine.
 GPU_BUILD := build-gpu
 GPU_BUNDLE := $(GPU_BUILD)/cria-gpu.tar.xz
-gpu-bundle: setup ## what a machine with a GPU and no network needs, built beforehand and packed
+gpu-bundle: setup cuda-wheels ## what a machine with a GPU and no network needs, built beforehand and packed
 	@cmake -S . -B $(GPU_BUILD) -G Ninja -DCRIA_TESTS=ON -DCRIA_BENCHMARKS=ON -DCRIA_CUDA=on -DCRIA_EMULATOR=OFF \
 	  -DCRIA_CPU=x86-64-v3 -DCMAKE_EXE_LINKER_FLAGS=-Wl,--disable-new-dtags '-DCMAKE_BUILD_RPATH=$$ORIGIN/../lib' >/dev/null
 	@cmake --build $(GPU_BUILD) -j $(JOBS) --target $$(benchmarks/gpu/bundle.sh --programs)

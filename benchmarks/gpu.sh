@@ -37,11 +37,12 @@ mkdir -p "$results"
 export CRIA_SOURCE_DIR=$root CRIA_BINARY=$programs/cria CRIA_TEST_DEVICE=cuda GOMP_SPINCOUNT=10000
 wheels=$("$python" - 2>/dev/null <<'PYTHON'
 import glob, os, sys
-files = (file for folder in sys.path for file in glob.glob(folder + "/nvidia/*/lib/libcublasLt.so.*"))
+names = ("libcublasLt.so.*", "libnccl.so.2", "libcudnn.so.9")
+files = (file for folder in sys.path for name in names for file in glob.glob(folder + "/nvidia/*/lib/" + name))
 print(":".join(dict.fromkeys(map(os.path.dirname, files))))
 PYTHON
 )
-# The cuBLASLt of PyTorch's wheels serves where the toolkit has none.
+# The libraries of PyTorch's wheels serve where the toolkit has none.
 export LD_LIBRARY_PATH=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}/usr/local/cuda/lib64${wheels:+:$wheels}
 
 # One line and exit status 2 where there is no GPU to use.

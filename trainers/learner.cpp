@@ -1,5 +1,7 @@
 #include "trainers/learner.h"
 
+#include <utility>
+
 namespace cria {
 
 Learner::Learner(const ModelConfig& config, Backend& backend, DType precision,
@@ -31,7 +33,16 @@ CheckpointModel Learner::checkpoint_model(const std::string& folder) {
 }
 
 void Learner::backward() {
-  transformer_backward(model, optimizer.gradients(), passes.activations, passes.batch);
+  BlockVisitor is_complete;
+  if (Reduction* reduction = std::exchange(reduction_, nullptr)) {
+    is_complete = [this, reduction](size_t block) { optimizer.start_reduction(*reduction, block); };
+  }
+  transformer_backward(model, optimizer.gradients(), passes.activations, passes.batch, is_complete);
+}
+
+void Learner::finish_reduction(Reduction& reduction) {
+  reduction_ = nullptr;
+  optimizer.finish_reduction(reduction);
 }
 
 }  // namespace cria

@@ -32,6 +32,11 @@ class Learner {
   void forward(const PackedBatch& packed) { passes.forward(model, packed); }
   // After a head wrote activations.hidden_gradient.
   void backward();
+  // The next backward() is the last before the update: as soon as the gradients of a block are
+  // complete their sum over the ranks is started.
+  void reduce_in_next_backward(Reduction& reduction) { reduction_ = &reduction; }
+  // Before the update, on every rank: starts the sums that no pass of this rank started, ends all.
+  void finish_reduction(Reduction& reduction);
 
   Backend& backend() { return model.backend(); }
   const ModelConfig& config() const { return layout_.config(); }
@@ -39,6 +44,7 @@ class Learner {
 
  private:
   ParameterLayout layout_;
+  Reduction* reduction_ = nullptr;
 
  public:
   Model model;

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "cria/data/training_data.h"
-#include "cria/dist/communicator.h"
+#include "cria/dist/reduction.h"
 
 #include "trainers/learner.h"
 #include "trainers/micro_batches.h"
@@ -26,7 +26,7 @@ class Objective {
   // Sees the whole global batch first: normalisers come from it, so that no rank has to ask
   // another.
   virtual void begin(std::span<const Group> batch, PassKind kind) = 0;
-  // One pass; when training, adds to the learner's gradients.
+  // One pass; when training, adds to the learner's gradients, by one Learner::backward().
   virtual void pass(Learner& learner, const MicroBatch& micro) = 0;
   // Figures over all ranks.
   virtual Figures end(Communicator& communicator) = 0;
@@ -34,5 +34,11 @@ class Objective {
   // returns further figures to record with those of end().
   virtual Figures evaluated(RunDirectory& /*directory*/, bool /*is_last*/) { return {}; }
 };
+
+// This rank's passes over its share of the groups; figures over all ranks. Training leaves the
+// gradients summed over the ranks: the sums of the last pass run while it goes back through the
+// layers.
+Figures pass_over(std::span<const Group> groups, PassKind kind, Objective& objective,
+                  Learner& learner, Communicator& communicator, Reduction& reduction);
 
 }  // namespace cria

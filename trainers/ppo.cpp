@@ -26,7 +26,8 @@ int ppo(const PpoConfig& config, const std::string& resolved_config) {
                 .models = models,
                 .prompts = prompts,
                 .tokenizer = setup.tokenizer(),
-                .communicator = setup.communicator()});
+                .communicator = setup.communicator(),
+                .reduction = setup.reduction()});
 }
 
 }  // namespace cria

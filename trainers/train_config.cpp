@@ -59,6 +59,11 @@ void declare(ConfigSchema& schema, TrainConfig& c, TrainingFiles training_files)
                 "activations made again in backward to save memory");
   schema.choice("training.device", c.training.device, {"auto", "cpu", "cuda", "emulated"},
                 "where to compute");
+  schema.choice("training.reduction", c.training.reduction, {"auto", "nccl", "host"},
+                "where gradients are summed over the ranks: by NCCL in the memory of GPUs, or in "
+                "the host's; auto: nccl where every rank has a GPU of its own");
+  schema.choice("training.attention", c.training.attention, {"native", "cudnn"},
+                "whose attention: cria's own, or cuDNN's (on GPUs, bf16 passes)");
   schema
       .key("training.eval_steps", c.training.eval_steps,
            "evaluate every so many steps, and at the end; 0: only at the end")
@@ -127,6 +132,10 @@ void validate(const TrainConfig& config, const ModelConfig& model, int sequences
                       training.max_steps ? "max_steps and num_train_epochs are both given"
                                          : "neither max_steps nor num_train_epochs is given",
                       "give one of them");
+  }
+  if (training.attention == "cudnn" && training.precision != "bf16") {
+    throw input_error("training.attention", "cudnn computes in bf16 alone",
+                      "set training.precision to bf16, or training.attention to native");
   }
   if (config.optimizer.warmup_steps > 0 && config.optimizer.warmup_ratio > 0) {
     throw input_error("optimizer.warmup_steps", "warmup_steps and warmup_ratio are both given",

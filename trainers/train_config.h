@@ -45,6 +45,8 @@ struct TrainConfig {
     std::string moment_dtype = "fp32";
     std::string recompute = "none";
     std::string device = "auto";
+    std::string reduction = "auto";
+    std::string attention = "native";
     int64_t eval_steps = 0;
     std::optional<int64_t> stop_at_step;
     std::string output_dir;

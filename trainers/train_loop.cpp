@@ -60,14 +60,9 @@ class TrainLoop {
     run_.data.seek(saved->state.at("data_cursor").get<std::vector<int64_t>>());
   }
 
-  // Passes over the groups of this rank; figures over all ranks.
   Figures pass_over(std::span<const Group> groups, PassKind kind) {
-    run_.objective.begin(groups, kind);
-    for (const MicroBatch& micro : split(groups, run_.learner.max_tokens(),
-                                         run_.communicator.rank(), run_.communicator.size())) {
-      run_.objective.pass(run_.learner, micro);
-    }
-    return run_.objective.end(run_.communicator);
+    return cria::pass_over(groups, kind, run_.objective, run_.learner, run_.communicator,
+                           run_.reduction);
   }
 
   void train_step() {
@@ -80,7 +75,6 @@ class TrainLoop {
     double norm = 0;
     try {
       figures = pass_over(groups, PassKind::training);
-      optimizer.all_reduce_gradients(run_.communicator);
       norm = optimizer.gradient_norm();
       if (!std::isfinite(norm)) {
         throw failure("gradient",

@@ -5,8 +5,6 @@
 #include <memory>
 #include <string>
 
-#include "cria/dist/communicator.h"
-
 #include "trainers/objective.h"
 #include "trainers/train_config.h"
 
@@ -22,6 +20,7 @@ struct TrainRun {
   std::vector<Row> evaluation_rows;
   const Tokenizer& tokenizer;
   Communicator& communicator;
+  Reduction& reduction;                            // of the gradients
   MissingHead missing_head = MissingHead::refuse;  // whether model.path may have another head
 };
 

@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 
 #include "cria/io/hugging_face.h"
+#include "cria/ops/attention_choice.h"
 
 #include "trainers/pretrained_model.h"
 
@@ -13,10 +14,16 @@ TrainerSetup::TrainerSetup(const TrainConfig& config, const TrainerNeeds& needs)
       needs_(needs),
       communicator_(make_communicator()),
       backend_(make_backend(config.training.device)),
+      reduction_(make_reduction(*communicator_, *backend_, config.training.reduction)),
       model_config_(read_model_config(config.model.path)),
       tokenizer_(config.tokenizer.path.empty() ? config.model.path + "/tokenizer.model"
                                                : config.tokenizer.path) {
+  choose_attention(*backend_, config.training.attention);
   validate(config, model_config_, needs.sequences_of_a_group);
+  if (communicator_->size() > 1 && communicator_->is_root() && backend_->device() == Device::cuda) {
+    spdlog::info("gradients of {} ranks are summed {}", communicator_->size(),
+                 reduction_->description());
+  }
   if (tokenizer_.vocab_size() > model_config_.vocab_size) {
     throw input_error("tokenizer.path",
                       fmt::format("the tokenizer has {} pieces, the model {}",
@@ -63,6 +70,7 @@ int TrainerSetup::run(const std::string& resolved_config, Objective& objective, 
                 .evaluation_rows = std::move(evaluation_rows),
                 .tokenizer = tokenizer_,
                 .communicator = *communicator_,
+                .reduction = *reduction_,
                 .missing_head = missing_head_});
 }
 

@@ -26,6 +26,7 @@ class TrainerSetup {
   const Tokenizer& tokenizer() const { return tokenizer_; }
   Communicator& communicator() { return *communicator_; }
   Backend& backend() { return *backend_; }
+  Reduction& reduction() { return *reduction_; }
 
   // Plans the memory, prints the plan and trains. `frozen`: a model that the objective asks in its
   // passes. Returns the exit code.
@@ -37,6 +38,7 @@ class TrainerSetup {
   const TrainerNeeds needs_;
   std::unique_ptr<Communicator> communicator_;
   std::unique_ptr<Backend> backend_;
+  std::unique_ptr<Reduction> reduction_;
   ModelConfig model_config_;
   MissingHead missing_head_ = MissingHead::refuse;
   Tokenizer tokenizer_;

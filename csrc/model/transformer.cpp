@@ -330,7 +330,7 @@ void transformer_forward(const Model& model, Activations& activations, const Dev
 }
 
 void transformer_backward(const Model& model, ParameterSet& gradients, Activations& activations,
-                          const DeviceBatch& batch) {
+                          const DeviceBatch& batch, const BlockVisitor& is_complete) {
   CRIA_ASSERT(activations.plan().training);
   const Activations::Shared& shared = activations.shared_;
   Backend& backend = model.backend();
@@ -341,6 +341,7 @@ void transformer_backward(const Model& model, ParameterSet& gradients, Activatio
                             .inverse_rms = shared.final_rms,
                             .weight = model.weights.final_norm(),
                             .workspace = activations.workspace_});
+  if (is_complete) is_complete(gradients.block_count() - 1);
   const bool recompute = activations.plan().recompute == Recompute::block;
   const int last = model.config().num_hidden_layers - 1;
   for (int i = last; i >= 0; --i) {
@@ -353,11 +354,13 @@ void transformer_backward(const Model& model, ParameterSet& gradients, Activatio
       }
       block.backward(of_layer);
     });
+    if (is_complete) is_complete(1 + static_cast<size_t>(i));
   }
   backend.embedding_backward({.table_gradient = gradients.embedding(),
                               .output_gradient = shared.gradient,
                               .ids = batch.ids,
                               .workspace = activations.workspace_});
+  if (is_complete) is_complete(0);
 }
 
 }  // namespace cria

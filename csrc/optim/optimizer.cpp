@@ -44,31 +44,17 @@ void Optimizer::zero_gradients() {
   }
 }
 
-void Optimizer::all_reduce_gradients(Communicator& communicator) {
-  if (communicator.size() == 1) return;
-  for (size_t block = 0; block < gradients_.block_count(); ++block) {
-    if (gradients_.block(block).device == Device::cpu) {
-      communicator.all_reduce_sum(gradients_.block(block));
-    } else {
-      all_reduce_through_host(communicator, gradients_.block(block));
-    }
-  }
+void Optimizer::start_reduction(Reduction& reduction, size_t block) {
+  CRIA_ASSERT(block + started_sums_ + 1 == gradients_.block_count());
+  reduction.start(gradients_.block(block));
+  ++started_sums_;
 }
 
-// Communicators reduce host memory.
-void Optimizer::all_reduce_through_host(Communicator& communicator, Tensor values) {
-  constexpr int64_t kPieceElements = int64_t{1} << 22;
-  Backend& backend = model_.backend();
-  for (int64_t begin = 0; begin < values.size(); begin += kPieceElements) {
-    const Tensor piece = values.flat(begin, std::min(kPieceElements, values.size() - begin));
-    reduced_piece_.resize(std::max(reduced_piece_.size(), piece.bytes()));
-    backend.copy_to_host(reduced_piece_.data(), piece);
-    Tensor on_host = piece;
-    on_host.data = reduced_piece_.data();
-    on_host.device = Device::cpu;
-    communicator.all_reduce_sum(on_host);
-    backend.copy_from_host(piece, reduced_piece_.data());
-  }
+void Optimizer::finish_reduction(Reduction& reduction) {
+  const size_t count = gradients_.block_count();
+  while (started_sums_ < count) start_reduction(reduction, count - 1 - started_sums_);
+  reduction.finish();
+  started_sums_ = 0;
 }
 
 double Optimizer::sum_of_squares(Tensor values) {

@@ -6,6 +6,7 @@
 
 #include "kernels/ops.h"
 #include "kernels/runtime/graph.h"
+#include "kernels/runtime/library_attention.h"
 #include "kernels/runtime/make_backend.h"
 #include "kernels/runtime/platform.h"
 #include "kernels/runtime/products.h"
@@ -141,15 +142,22 @@ class GpuBackend : public Backend {
 
   size_t attention_workspace_bytes(int64_t tokens, int n_heads, int n_kv_heads, int head_dim,
                                    DType dtype) override {
+    if (by_library(dtype)) {
+      return attention_->forward_workspace_bytes(tokens, n_heads, n_kv_heads, head_dim);
+    }
     return CRIA_GPU::attention_workspace_bytes(tokens, n_heads, n_kv_heads, head_dim, dtype);
   }
   void attention_forward(const AttentionForward& args) override {
     const Op op("attention_forward",
                 {args.output, args.log_sum_exp, args.qkv, args.sequence_offsets, args.workspace});
+    if (by_library(args.qkv.dtype)) return attention_->forward(args);
     CRIA_GPU::attention_forward(args, stream_);
   }
   size_t attention_backward_workspace_bytes(int64_t tokens, int n_heads, int n_kv_heads,
                                             int head_dim, DType dtype) override {
+    if (by_library(dtype)) {
+      return attention_->backward_workspace_bytes(tokens, n_heads, n_kv_heads, head_dim);
+    }
     return CRIA_GPU::attention_backward_workspace_bytes(tokens, n_heads, n_kv_heads, head_dim,
                                                         dtype);
   }
@@ -157,6 +165,16 @@ class GpuBackend : public Backend {
     const Op op("attention_backward",
                 {args.qkv_gradient, args.output_gradient, args.output, args.log_sum_exp, args.qkv,
                  args.sequence_offsets, args.positions, args.rope_table, args.workspace});
+    if (by_library(args.qkv.dtype)) {
+      attention_->backward(args);
+      if (!args.rope_table) return;
+      return CRIA_GPU::rope_backward({.qkv_gradient = args.qkv_gradient,
+                                      .positions = args.positions,
+                                      .table = args.rope_table,
+                                      .n_heads = args.n_heads,
+                                      .n_kv_heads = args.n_kv_heads},
+                                     stream_);
+    }
     CRIA_GPU::attention_backward(args, stream_);
   }
   void attention_maxima(const AttentionMaxima& args) override {
@@ -251,13 +269,25 @@ class GpuBackend : public Backend {
     CRIA_GPU::sampling(args, stream_);
   }
 
+  void use_attention(std::unique_ptr<LibraryAttention> attention) {
+    attention_ = std::move(attention);
+  }
+
  private:
+  bool by_library(DType dtype) const { return attention_ && attention_->takes(dtype); }
+
   const Stream stream_ = stream();  // first of all: it chooses the GPU
   Staging& staging_ = Staging::of_process();
+  std::unique_ptr<LibraryAttention> attention_;  // in the place of cria's own
 };
 
 }  // namespace
 
 std::unique_ptr<Backend> make_backend() { return std::make_unique<GpuBackend>(); }
+
+void use_attention(Backend& backend, std::unique_ptr<LibraryAttention> attention) {
+  CRIA_ASSERT(backend.device() == CRIA_GPU::device());
+  static_cast<GpuBackend&>(backend).use_attention(std::move(attention));
+}
 
 }  // namespace cria::CRIA_GPU

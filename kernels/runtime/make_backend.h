@@ -8,6 +8,8 @@
 
 namespace cria {
 
+class LibraryAttention;
+
 // Why a device cannot be used on this machine and what to do about it; empty where it can.
 struct MissingDevice {
   std::string problem;
@@ -18,10 +20,13 @@ struct MissingDevice {
 namespace cuda {
 MissingDevice missing_device();  // never throws
 std::unique_ptr<Backend> make_backend();
+// Passes of a backend made here compute their attention by a library from here on.
+void use_attention(Backend& backend, std::unique_ptr<LibraryAttention> attention);
 }  // namespace cuda
 
 namespace emulated {
 std::unique_ptr<Backend> make_backend();
+void use_attention(Backend& backend, std::unique_ptr<LibraryAttention> attention);
 }  // namespace emulated
 
 }  // namespace cria

@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 
 #include <gtest/gtest.h>
 
@@ -11,6 +12,7 @@
 #include "kernels/runtime/cublaslt.h"
 #include "kernels/runtime/local_rank.h"
 #include "kernels/runtime/make_backend.h"
+#include "kernels/runtime/shared_library.h"
 #include "support/scoped_variable.h"
 #include "support/temporary_directory.h"
 
@@ -31,22 +33,46 @@ TEST(CublasLt, HasEveryFunction) {
 }
 
 // As pip lays it out: site-packages/nvidia/cu13/lib, for CUDA 12 nvidia/cublas/lib.
-TEST(CublasLt, IsLookedForInTheToolkitAndInPyTorchsWheels) {
+TEST(SharedLibraries, AreLookedForInTheToolkitAndInPyTorchsWheels) {
   const TemporaryDirectory directory;
-  const std::string name = fmt::format("/libcublasLt.so.{}", CUBLAS_VER_MAJOR);
-  const std::string wheel = directory / "lib/python3.11/site-packages/nvidia/cu13/lib";
-  std::filesystem::create_directories(wheel);
-  std::ofstream(wheel + name) << "a library";
-  const ScopedVariable environment("VIRTUAL_ENV", directory.path());
-  const ScopedVariable toolkit("CUDA_HOME", "/opt/cuda");
+  for (const std::string file : {"libcublasLt.so.13", "libnccl.so.2", "libcudnn.so.9"}) {
+    const std::string wheel = directory / "lib/python3.11/site-packages/nvidia/one/lib";
+    std::filesystem::create_directories(wheel);
+    std::ofstream(wheel + "/" + file) << "a library";
+    const ScopedVariable environment("VIRTUAL_ENV", directory.path());
+    const ScopedVariable toolkit("CUDA_HOME", "/opt/cuda");
 
-  const std::vector<std::string> places = cuda::cublaslt_places();
-  const auto place_of = [&](const std::string& path) {
-    return std::find(places.begin(), places.end(), path) - places.begin();
-  };
-  EXPECT_EQ("/" + places.front(), name) << "LD_LIBRARY_PATH comes first";
-  EXPECT_EQ(place_of("/opt/cuda/lib64" + name), 1);
-  EXPECT_LT(place_of(wheel + name), static_cast<std::ptrdiff_t>(places.size()));
+    const std::vector<std::string> places = cuda::library_places(file);
+    const auto place_of = [&](const std::string& path) {
+      return std::find(places.begin(), places.end(), path) - places.begin();
+    };
+    EXPECT_EQ(places.front(), file) << "LD_LIBRARY_PATH comes first";
+    EXPECT_EQ(place_of("/opt/cuda/lib64/" + file), 1);
+    EXPECT_LT(place_of(wheel + "/" + file), static_cast<std::ptrdiff_t>(places.size()));
+  }
+}
+
+std::string error_of(const std::function<void()>& call) {
+  try {
+    call();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+TEST(SharedLibraries, WhatIsMissingIsSaidWithWhatToDo) {
+  const std::string library = error_of(
+      [] { cuda::SharedLibrary("Cria's own", "libcria_none.so.7", "install the whole world"); });
+  for (const char* part :
+       {"Cria's own: ", "libcria_none.so.7", "install the whole world", "LD_LIBRARY_PATH"}) {
+    EXPECT_NE(library.find(part), std::string::npos) << library;
+  }
+  const std::string symbol = error_of([] {
+    void (*function)() = nullptr;
+    cuda::SharedLibrary("C's mathematics", "libm.so.6", "install C").find("cria_none", function);
+  });
+  EXPECT_NE(symbol.find("libm.so.6 has no cria_none"), std::string::npos) << symbol;
 }
 
 TEST(MissingGpu, IsSaidWithWhatToDo) {

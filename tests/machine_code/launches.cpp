@@ -1,20 +1,20 @@
 // What the kernels are launched with at the shapes of the 1.1B and 7B models and, as they are
-// kernels of their own, at narrow rows and heads of 32 and 256: runs the op
-// benchmarks once each on the emulator and prints, for each way to launch a kernel,
+// kernels of their own, at narrow rows and heads of 32 and 256: runs the op benchmarks once each on
+// the emulator and prints, for each way to launch a kernel,
 //
 //   FILE ADDRESS THREADS SHARED
 //
 // the source that launches it, where the kernel lies in this program (machine_code.py looks up its
 // name in the symbol table), threads of a block, and bytes of dynamic shared memory.
 #include <iostream>
-#include <mutex>
 #include <set>
 #include <tuple>
 
 #include <fmt/format.h>
 
 #include "benchmarks/ops/measure.h"
-#include "kernels/emulator/launch.h"
+#include "kernels/emulator/block.h"
+#include "kernels/emulator/observer.h"
 
 extern "C" const char __executable_start;  // of the linker
 
@@ -28,31 +28,26 @@ class Silent : public benchmark::BenchmarkReporter {
   void ReportRuns(const std::vector<Run>&) override {}
 };
 
-std::mutex mutex;
-std::set<std::tuple<std::string, ptrdiff_t, unsigned, size_t>> launches;
+// Notes every launch, and nothing of what the kernel does.
+class Launches : public emulated::Observer {
+ public:
+  void launch_begins(const emulated::Launch& launch) override {
+    const emulated::dim3& block = launch.block;
+    found.emplace(launch.where.file_name(),
+                  static_cast<const char*>(launch.kernel) - &__executable_start,
+                  block.x * block.y * block.z, launch.shared_bytes);
+  }
+  void block_begins(const emulated::Block&) override {}
+  void static_shared(const void*, size_t) override {}
+  void access(emulated::Access, const void*, size_t, const void*) override {}
+  void warp_meets(int) override {}
+  void block_ends() override {}
+  void launch_ends() override {}
+
+  std::set<std::tuple<std::string, ptrdiff_t, unsigned, size_t>> found;
+};
 
 }  // namespace
-
-namespace emulated {
-
-// The linker sends calls of run_grid here (--wrap), and calls of real_run_grid to run_grid.
-using Body = void (*)(const void*);
-void real_run_grid(const Grid&, dim3, size_t, const void* kernel, Body,
-                   const void*) __asm__("__real_" CRIA_RUN_GRID);
-void observed_run_grid(const Grid&, dim3, size_t, const void* kernel, Body,
-                       const void*) __asm__("__wrap_" CRIA_RUN_GRID);
-
-void observed_run_grid(const Grid& grid, dim3 block, size_t shared_bytes, const void* kernel,
-                       Body body, const void* arguments) {
-  {
-    const std::lock_guard lock(mutex);
-    launches.emplace(grid.where.file_name(), static_cast<const char*>(kernel) - &__executable_start,
-                     block.x * block.y * block.z, shared_bytes);
-  }
-  real_run_grid(grid, block, shared_bytes, kernel, body, arguments);
-}
-
-}  // namespace emulated
 
 }  // namespace cria
 
@@ -75,9 +70,12 @@ int main(int argc, char** argv) {
     cria::add_product_benchmarks(shapes);
     cria::add_generation_benchmarks(shapes);
   }
+  cria::Launches launches;
+  cria::emulated::observer = &launches;
   cria::Silent silent;
   benchmark::RunSpecifiedBenchmarks(&silent);
-  for (const auto& [file, kernel, threads, shared] : cria::launches) {
+  cria::emulated::observer = nullptr;
+  for (const auto& [file, kernel, threads, shared] : launches.found) {
     std::cout << fmt::format("{} {:x} {} {}\n", file, kernel, threads, shared);
   }
 }

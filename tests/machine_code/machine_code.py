@@ -112,7 +112,7 @@ def find_cuobjdump():
         path = os.path.join(ROOT, folder, "cuobjdump")
         if os.access(path, os.X_OK) and os.access(os.path.join(ROOT, folder, "nvdisasm"), os.X_OK):
             return path
-    print("no cuobjdump and nvdisasm here: they come with the CUDA Toolkit, or from PyPI with `make cuda-tools`")
+    print("no cuobjdump and nvdisasm here: they come with the CUDA Toolkit, or from PyPI with `make cuda-wheels`")
     sys.exit(MISSING)
 
 

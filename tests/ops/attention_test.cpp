@@ -2,6 +2,8 @@
 
 #include <omp.h>
 
+#include "cria/ops/attention_choice.h"
+
 #include "ops/op_test.h"
 #include "ops/reference_attention.h"
 
@@ -295,6 +297,83 @@ TEST_P(AttentionTest, BitsDoNotDependOnThreads) {
   for (const size_t i : {1, 2}) {
     EXPECT_EQ(outputs[0], outputs[i]);
     EXPECT_EQ(gradients[0], gradients[i]);
+  }
+}
+
+// cuDNN's in the place of cria's, where there is a GPU, a build with its frontend, and the library.
+class CudnnAttentionTest : public AttentionTest {
+ protected:
+  void SetUp() override {
+    if (GetParam().device != "cuda" || dtype() != DType::bf16) GTEST_SKIP() << "cuda and bf16 only";
+    try {
+      choose_attention(backend(), "cudnn");
+    } catch (const Error& error) {
+      GTEST_SKIP() << error.what();
+    }
+  }
+  void TearDown() override { choose_attention(backend(), "native"); }
+
+  // Heads as cuDNN takes them: multiples of 8 up to 128.
+  static std::vector<AttentionShape> shapes() {
+    return {
+        attention_shape(2, 2, 48, {0, 5, 64, 1, 0, 65, 130, 0}),
+        attention_shape(4, 2, 64, {300, 17, 128}),
+        attention_shape(4, 1, 64, {33, 0, 0, 97, 2}),
+        attention_shape(3, 3, 128, {129, 31}),
+        attention_shape(16, 2, 128, {700, 30, 513}),
+    };
+  }
+
+  // [n_heads, T] as [T, n_heads].
+  static std::vector<double> by_token(const AttentionShape& shape,
+                                      const std::vector<double>& log_sum_exp) {
+    std::vector<double> values(log_sum_exp.size());
+    for (int64_t h = 0; h < shape.n_heads; ++h) {
+      for (int64_t t = 0; t < shape.tokens(); ++t) {
+        values[t * shape.n_heads + h] = log_sum_exp[h * shape.tokens() + t];
+      }
+    }
+    return values;
+  }
+};
+
+CRIA_OP_TEST_SUITE(CudnnAttentionTest);
+
+TEST_P(CudnnAttentionTest, Forward) {
+  for (const AttentionShape& shape : shapes()) {
+    SCOPED_TRACE(::testing::Message() << shape.n_heads << " heads of " << shape.head_dim);
+    const auto qkv = random_values(qkv_count(shape), 1);
+    const Pack pack(*this, shape, qkv, std::vector<double>(output_count(shape)));
+    forward(pack);
+    const AttentionResult expected = reference_attention(shape, qkv);
+    expect_close(in_units(pack.output.values(), expected.output.magnitudes),
+                 in_units(expected.output.values, expected.output.magnitudes),
+                 tolerance_of("attention_output"));
+    expect_close(pack.log_sum_exp, by_token(shape, expected.log_sum_exp),
+                 tolerance("attention_log_sum_exp", dtype()));
+  }
+}
+
+TEST_P(CudnnAttentionTest, BackwardTwiceTheSameBits) {
+  for (const AttentionShape& shape : shapes()) {
+    SCOPED_TRACE(::testing::Message() << shape.n_heads << " heads of " << shape.head_dim);
+    const auto qkv = random_values(qkv_count(shape), 1);
+    const auto output_gradient = random_values(output_count(shape), 2);
+    const Pack pack(*this, shape, qkv, output_gradient);
+    const AttentionResult result = reference_attention(shape, qkv);
+    const DeviceTensor output(*this, {shape.tokens(), shape.output_columns()},
+                              result.output.values);
+    const DeviceTensor log_sum_exp(*this, {shape.n_heads, shape.tokens()},
+                                   by_token(shape, result.log_sum_exp), DType::f32);
+    backward(pack, output.tensor(), log_sum_exp.tensor());
+    const Measured expected =
+        reference_attention_backward(shape, qkv, output.values(), output_gradient);
+    expect_close(in_units(pack.qkv_gradient.values(), expected.magnitudes),
+                 in_units(expected.values, expected.magnitudes),
+                 tolerance_of("attention_gradient"));
+    const auto once = pack.qkv_gradient.bytes();
+    backward(pack, output.tensor(), log_sum_exp.tensor());
+    EXPECT_EQ(once, pack.qkv_gradient.bytes());
   }
 }
 

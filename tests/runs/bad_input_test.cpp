@@ -66,6 +66,28 @@ TEST(BadInput, Configs) {
   EXPECT_EQ(before, read_tree(small.path("run")));
 }
 
+TEST(BadInput, NcclWithoutAGpu) {
+  const SmallRun small(Trainer::sft);
+  const std::vector<std::string> settings = {"training.device=cpu", "training.reduction=nccl"};
+  expect_refused(
+      small.command("run", settings),
+      "error: training.reduction: nccl: it sums in the memory of GPUs, and the device is "
+      "cpu; ");
+  EXPECT_FALSE(fs::exists(small.path("run")));
+  expect_refused(small.command("run", {"training.reduction=mpi"}), "auto, nccl");
+}
+
+TEST(BadInput, CudnnWithoutAGpu) {
+  const SmallRun small(Trainer::sft);
+  for (const std::string device : {"cpu", "emulated"}) {
+    expect_refused(small.command("run", {"training.device=" + device, "training.attention=cudnn"}),
+                   "error: training.attention: cudnn: it runs on GPUs, and the device is " +
+                       device + "; set it to native");
+  }
+  EXPECT_FALSE(fs::exists(small.path("run")));
+  expect_refused(small.command("run", {"training.attention=flash"}), "native, cudnn");
+}
+
 TEST(BadInput, ConfigFiles) {
   const TemporaryDirectory directory;
   const std::string path = directory / "recipe.yaml";

@@ -6,17 +6,21 @@
 
 namespace cria::testing {
 
-// Sets a variable of the environment while it lives.
+// Sets a variable of the environment while it lives, or takes it away.
 class ScopedVariable {
  public:
-  ScopedVariable(const char* name, const std::string& value) : name_(name) {
+  ScopedVariable(const char* name, const std::optional<std::string>& value) : name_(name) {
     if (const char* before = std::getenv(name)) before_ = before;
-    setenv(name, value.c_str(), 1);
+    set(value);
   }
   ScopedVariable(const ScopedVariable&) = delete;
-  ~ScopedVariable() { before_ ? setenv(name_, before_->c_str(), 1) : unsetenv(name_); }
+  ~ScopedVariable() { set(before_); }
 
  private:
+  void set(const std::optional<std::string>& value) const {
+    value ? setenv(name_, value->c_str(), 1) : unsetenv(name_);
+  }
+
   const char* name_;
   std::optional<std::string> before_;
 };

@@ -12,6 +12,7 @@
 #include "cria/io/hugging_face.h"
 
 #include "support/places.h"
+#include "support/recorded_ranks.h"
 #include "trainers/ppo/credit.h"
 
 namespace cria {
@@ -41,9 +42,10 @@ class SmallPpo {
       : config_(config),
         backend_(make_backend("cpu")),
         communicator_(single_process_communicator()),
+        reduction_(make_reduction(*communicator_, *backend_)),
         tokenizer_(kGolden + "tokenizer.model"),
         models(config_, read_model_config(config_.model.path), tokenizer_, *backend_),
-        passes(models, *communicator_, config_) {
+        passes(models, *communicator_, *reduction_, config_) {
     models.prepare();
     models.load_start();
   }
@@ -68,6 +70,7 @@ class SmallPpo {
   const PpoConfig config_;
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<Communicator> communicator_;
+  std::unique_ptr<Reduction> reduction_;
   Tokenizer tokenizer_;
 
  public:
@@ -252,6 +255,42 @@ TEST(PpoPasses, AgreeWithTheSampler) {
       EXPECT_NEAR(batch.logprobs[batch.token_offsets[i] + t], results[i].logprobs[t], 2e-5f);
     }
   }
+}
+
+// Policy and value model are summed as the last pass goes back through each; a rank without an
+// answer of the mini-batch joins.
+TEST(PpoPasses, RanksWithoutAPassMakeTheSameCalls) {
+  const PpoConfig config = small_config();
+  SmallPpo ppo(config);
+  const GivenRollouts given(golden_run()["iterations"][0]);
+  RolloutBatch batch = given.batch();
+  const std::vector<MiniBatch> mini_batches = ppo.prepare(batch);
+  const MiniBatch& with_passes = mini_batches.front();
+  ASSERT_GE(with_passes.passes.size(), 1u);
+  MiniBatch without = with_passes;
+  without.passes.clear();
+
+  const auto calls_of = [&](const MiniBatch& mini_batch) {
+    testing::Calls calls;
+    testing::RecordedCommunicator communicator(calls, 0, 2);
+    testing::RecordedReduction reduction(calls, [&](Tensor gradients) {
+      // Nothing is left to add: what the update will find is there.
+      float sum = 0;
+      for (int64_t i = 0; i < gradients.size(); ++i) sum += std::abs(gradients.as<float>()[i]);
+      EXPECT_EQ(sum > 0, !mini_batch.passes.empty());
+    });
+    PpoPasses passes(ppo.models, communicator, reduction, config);
+    passes.update(batch, mini_batch, 1, 1e-3);
+    return calls;
+  };
+  const testing::Calls calls = calls_of(with_passes);
+  EXPECT_EQ(calls.size(), 2u * (4 + 1) + 1) << "blocks, ends of the sums, the figures";
+  // The policy's sums run beside the value model's pass: none is waited for before all are started.
+  EXPECT_EQ(std::find(calls.begin(), calls.end(), "finish") - calls.begin(), 8);
+  testing::Calls starts = calls;
+  testing::Calls starts_without = calls_of(without);
+  for (testing::Calls* list : {&starts, &starts_without}) std::erase(*list, "finish");
+  EXPECT_EQ(starts, starts_without);
 }
 
 TEST(PpoPasses, ValuesAreReadWhereTheTokenIsPredicted) {

@@ -36,7 +36,7 @@ class PpoLoop {
         config_(run_.config),
         total_steps_(total_steps(config_, run_.prompts.stream())),
         schedule_(schedule(config_, total_steps_)),
-        passes_(run_.models, run_.communicator, config_),
+        passes_(run_.models, run_.communicator, run_.reduction, config_),
         directory_(config_, run_.resolved_config, run_.tokenizer, run_.communicator,
                    run_.models.policy().backend()),
         kl_coef_(config_.ppo.kl_coef, config_.ppo.target_kl, config_.ppo.kl_horizon) {}

@@ -17,6 +17,7 @@ struct PpoRun {
   RolloutPrompts& prompts;
   const Tokenizer& tokenizer;
   Communicator& communicator;
+  Reduction& reduction;  // of the gradients
 };
 
 // Trains to the end, to training.stop_at_step, to a stop signal or until evaluations show no gain.

@@ -150,6 +150,8 @@ UpdateFigures PpoPasses::update(const RolloutBatch& batch, const MiniBatch& mini
         policy_loss(logprobs, gather(batch.logprobs, tokens), gather(batch.advantages, tokens),
                     config_.ppo.cliprange);
     check_finite(policy_pass.loss, "policy loss", policy);
+    const bool is_last = &pass == &mini_batch.passes.back();
+    if (is_last) policy.reduce_in_next_backward(reduction_);
     policy.backward();
     policy_sums.loss += policy_pass.loss;
     policy_sums.clipped += policy_pass.clipped;
@@ -167,10 +169,15 @@ UpdateFigures PpoPasses::update(const RolloutBatch& batch, const MiniBatch& mini
     check_finite(value_pass.loss, "value loss", value);
     value.passes.score_head.backward(value.model, value.optimizer.gradients(),
                                      value.passes.activations, rows, gradients);
+    if (is_last) value.reduce_in_next_backward(reduction_);
     value.backward();
     value_sums.loss += value_pass.loss;
     value_sums.clipped += value_pass.clipped;
   }
+
+  // Before the figures, so that all ranks make their collective calls in one order.
+  policy.finish_reduction(reduction_);
+  value.finish_reduction(reduction_);
 
   double sums[] = {policy_sums.loss,
                    policy_sums.clipped,
@@ -204,7 +211,6 @@ void PpoPasses::check_finite(double loss, const char* what, const Learner& learn
 // Each model has its gradient clipped by its own norm, which is returned.
 double PpoPasses::step_of(Learner& learner, const char* what, int64_t step, double learning_rate) {
   Optimizer& optimizer = learner.optimizer;
-  optimizer.all_reduce_gradients(communicator_);
   const double norm = optimizer.gradient_norm();
   if (!std::isfinite(norm)) {
     throw failure(fmt::format("gradient of the {}", what),

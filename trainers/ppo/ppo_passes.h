@@ -40,8 +40,9 @@ struct UpdateFigures {
 
 class PpoPasses {
  public:
-  PpoPasses(PpoModels& models, Communicator& communicator, const PpoConfig& config)
-      : models_(models), communicator_(communicator), config_(config) {}
+  PpoPasses(PpoModels& models, Communicator& communicator, Reduction& reduction,
+            const PpoConfig& config)
+      : models_(models), communicator_(communicator), reduction_(reduction), config_(config) {}
 
   // Fills in the batch's logprobs, reference_logprobs, entropies and values, on all ranks.
   // `progress` is told how many of how many passes are done.
@@ -63,6 +64,7 @@ class PpoPasses {
 
   PpoModels& models_;
   Communicator& communicator_;
+  Reduction& reduction_;
   const PpoConfig& config_;
 };
 

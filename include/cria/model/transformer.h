@@ -34,6 +34,10 @@ struct LayerAttention {
 };
 using LayerVisitor = std::function<void(const LayerAttention&)>;
 
+// Told the index of a parameter block (ParameterLayout) when a pass adds nothing more to its
+// gradients.
+using BlockVisitor = std::function<void(size_t block)>;
+
 // Buffers of one pass. Forward fills them, backward reads them; nothing of them outlives a
 // micro-batch.
 class Activations {
@@ -58,7 +62,8 @@ class Activations {
  private:
   friend void transformer_forward(const Model&, Activations&, const DeviceBatch&,
                                   const LayerVisitor&);
-  friend void transformer_backward(const Model&, ParameterSet&, Activations&, const DeviceBatch&);
+  friend void transformer_backward(const Model&, ParameterSet&, Activations&, const DeviceBatch&,
+                                   const BlockVisitor&);
   friend class BlockPass;
 
   // All buffers hold max_tokens rows; use() narrows the views to T.
@@ -114,8 +119,10 @@ void transformer_forward(const Model& model, Activations& activations, const Dev
                          const LayerVisitor& visit = {});
 
 // From activations.hidden_gradient to the gradients of every parameter below the head, accumulated
-// into `gradients`. Once after each forward: it overwrites some of what forward kept.
+// into `gradients`. Once after each forward: it overwrites some of what forward kept. `is_complete`
+// is told of every block once, from the head over the layers to the embedding, which gathers its
+// gradients last even where the head shares it.
 void transformer_backward(const Model& model, ParameterSet& gradients, Activations& activations,
-                          const DeviceBatch& batch);
+                          const DeviceBatch& batch, const BlockVisitor& is_complete = {});
 
 }  // namespace cria

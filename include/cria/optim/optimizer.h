@@ -7,7 +7,7 @@
 
 #include <memory>
 
-#include "cria/dist/communicator.h"
+#include "cria/dist/reduction.h"
 #include "cria/model/model.h"
 
 namespace cria {
@@ -38,7 +38,12 @@ class Optimizer {
   ParameterSet& second_moment() { return second_moment_; }
 
   void zero_gradients();
-  void all_reduce_gradients(Communicator& communicator);
+
+  // Sums the gradients over the ranks, each block once a step: from the head to the embedding, the
+  // order in which a backward pass completes them.
+  void start_reduction(Reduction& reduction, size_t block);
+  // Starts the sums that no pass of this rank started, and ends all.
+  void finish_reduction(Reduction& reduction);
 
   // sqrt of the sum of squares of all gradients; not finite when one of them is not.
   double gradient_norm();
@@ -51,7 +56,6 @@ class Optimizer {
 
  private:
   double sum_of_squares(Tensor values);
-  void all_reduce_through_host(Communicator& communicator, Tensor values);
 
   Model& model_;
   const OptimizerOptions options_;
@@ -61,7 +65,7 @@ class Optimizer {
   ParameterSet second_moment_;
   Tensor sum_;  // [1] fp32
   Tensor workspace_;
-  std::vector<std::byte> reduced_piece_;  // of a device's gradients
+  size_t started_sums_ = 0;
 };
 
 }  // namespace cria
