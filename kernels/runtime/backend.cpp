@@ -165,16 +165,7 @@ class GpuBackend : public Backend {
     const Op op("attention_backward",
                 {args.qkv_gradient, args.output_gradient, args.output, args.log_sum_exp, args.qkv,
                  args.sequence_offsets, args.positions, args.rope_table, args.workspace});
-    if (by_library(args.qkv.dtype)) {
-      attention_->backward(args);
-      if (!args.rope_table) return;
-      return CRIA_GPU::rope_backward({.qkv_gradient = args.qkv_gradient,
-                                      .positions = args.positions,
-                                      .table = args.rope_table,
-                                      .n_heads = args.n_heads,
-                                      .n_kv_heads = args.n_kv_heads},
-                                     stream_);
-    }
+    if (by_library(args.qkv.dtype)) return attention_->backward(args);
     CRIA_GPU::attention_backward(args, stream_);
   }
   void attention_maxima(const AttentionMaxima& args) override {

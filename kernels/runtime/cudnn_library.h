@@ -5,8 +5,6 @@
 
 #include "cria/core/error.h"
 
-#include "kernels/runtime/shared_library.h"
-
 namespace cria::cuda {
 
 #define CRIA_CUDNN_FUNCTIONS(FUNCTION) \

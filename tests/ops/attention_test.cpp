@@ -374,6 +374,19 @@ TEST_P(CudnnAttentionTest, BackwardTwiceTheSameBits) {
     const auto once = pack.qkv_gradient.bytes();
     backward(pack, output.tensor(), log_sum_exp.tensor());
     EXPECT_EQ(once, pack.qkv_gradient.bytes());
+
+    // Turned back where there is a table, as rope_backward turns what came out.
+    const DeviceTensor positions(*this, {shape.tokens()}, random_integers(shape.tokens(), 0, 8, 3));
+    const DeviceTensor table(*this, {8, shape.head_dim}, random_values(8 * shape.head_dim, 4),
+                             DType::f32);
+    backend().rope_backward({.qkv_gradient = pack.qkv_gradient.tensor(),
+                             .positions = positions.tensor(),
+                             .table = table.tensor(),
+                             .n_heads = shape.n_heads,
+                             .n_kv_heads = shape.n_kv_heads});
+    const auto turned = pack.qkv_gradient.bytes();
+    backward(pack, output.tensor(), log_sum_exp.tensor(), positions.tensor(), table.tensor());
+    EXPECT_EQ(turned, pack.qkv_gradient.bytes());
   }
 }
 
