@@ -120,10 +120,10 @@ class Step:
 
     def layer(self):
         s, T = self.shape, self.micro_batch
-        d, f, qkv, turned = s.hidden_size, s.intermediate_size, s.qkv_size, s.hidden_size + s.key_size
+        d, f, qkv = s.hidden_size, s.intermediate_size, s.qkv_size
         yield self.moved("residual + norm, twice", 2 * 4 * T * d)
         yield self.product("q, k, v", T, qkv, d)
-        yield self.moved("RoPE", 2 * T * turned)
+        yield self.moved("RoPE", 2 * T * (d + s.key_size))
         yield self.attention("attention", 2, qkv + d)
         yield self.product("attention's output", T, d, d)
         yield self.product("gate and up", T, 2 * f, d)
@@ -136,9 +136,8 @@ class Step:
         yield from self.product_backward("gate and up", T, 2 * f, d)
         yield self.moved("residual + norm backward, twice", 2 * 4 * T * d)
         yield from self.product_backward("attention's output", T, d, d)
-        # The dot products of output and its gradient first; then five products where forward has two.
+        # The dot products of output and its gradient first; then five products where forward has two, and RoPE on the way.
         yield self.attention("attention backward", 5, 2 * d + 2 * qkv + d)
-        yield self.moved("RoPE backward", 2 * T * turned)
         yield from self.product_backward("q, k, v", T, qkv, d)
 
     @property

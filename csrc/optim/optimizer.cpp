@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
+#include <vector>
 
 namespace cria {
 
@@ -21,7 +23,8 @@ void Optimizer::reserve(Arena& arena) {
   gradients_.reserve(arena, "gradients");
   first_moment_.reserve(arena, "optimizer");
   second_moment_.reserve(arena, "optimizer");
-  arena.reserve(sum_, "optimizer", DType::f32, Shape{1});
+  arena.reserve(sums_, "optimizer", DType::f32,
+                Shape{static_cast<int64_t>(gradients_.block_count())});
   int64_t largest = 0;
   for (const ParameterBlock& block : model_.weights.layout().blocks()) {
     largest = std::max(largest, block.size);
@@ -57,20 +60,19 @@ void Optimizer::finish_reduction(Reduction& reduction) {
   started_sums_ = 0;
 }
 
-double Optimizer::sum_of_squares(Tensor values) {
-  Backend& backend = model_.backend();
-  backend.sum_of_squares({.output = sum_, .input = values, .workspace = workspace_});
-  float sum = 0;
-  backend.copy_to_host(&sum, sum_);
-  return static_cast<double>(sum);
+void Optimizer::sum_squares(Tensor sum, Tensor values) {
+  model_.backend().sum_of_squares({.output = sum, .input = values, .workspace = workspace_});
 }
 
+// The host waits for the device once.
 double Optimizer::gradient_norm() {
-  double sum = 0;
-  for (size_t block = 0; block < gradients_.block_count(); ++block) {
-    sum += sum_of_squares(gradients_.block(block));
+  const auto count = static_cast<int64_t>(gradients_.block_count());
+  for (int64_t block = 0; block < count; ++block) {
+    sum_squares(sums_.flat(block, 1), gradients_.block(static_cast<size_t>(block)));
   }
-  return std::sqrt(sum);
+  std::vector<float> sums(static_cast<size_t>(count));
+  model_.backend().copy_to_host(sums.data(), sums_);
+  return std::sqrt(std::accumulate(sums.begin(), sums.end(), 0.0));
 }
 
 std::string Optimizer::first_non_finite_gradient() {
@@ -78,7 +80,10 @@ std::string Optimizer::first_non_finite_gradient() {
   for (size_t block = 0; block < blocks.size(); ++block) {
     for (const ParameterTensor& tensor : blocks[block].tensors) {
       const Tensor values = gradients_.view(block, tensor);
-      if (!std::isfinite(sum_of_squares(values.flat(0, values.size())))) return tensor.name;
+      sum_squares(sums_.flat(0, 1), values.flat(0, values.size()));
+      float sum = 0;
+      model_.backend().copy_to_host(&sum, sums_.flat(0, 1));
+      if (!std::isfinite(sum)) return tensor.name;
     }
   }
   return {};

@@ -55,7 +55,7 @@ class Optimizer {
   std::string first_non_finite_gradient();
 
  private:
-  double sum_of_squares(Tensor values);
+  void sum_squares(Tensor sum, Tensor values);
 
   Model& model_;
   const OptimizerOptions options_;
@@ -63,7 +63,7 @@ class Optimizer {
   ParameterSet gradients_;
   ParameterSet first_moment_;
   ParameterSet second_moment_;
-  Tensor sum_;  // [1] fp32
+  Tensor sums_;  // [blocks] fp32
   Tensor workspace_;
   size_t started_sums_ = 0;
 };
