@@ -46,7 +46,7 @@ WIDE = {
     "cast": {"cast_kernel": Wide(0, (2,), (1,))},
     "decode_attention": {"split_kernel": Wide(None)},
     "embedding": {"forward_kernel": Wide(0, (1,), (1,)), "sum_kernel": Wide(0, (1, 2), (2,))},
-    "kv_cache_write": {"kv_cache_write_kernel": Wide(1, (0,), (0,))},
+    "kv_cache_write": {"kv_cache_write_kernel": Wide(0, (1,), (1,))},
     "rmsnorm": {"forward_kernel": Wide(1, (2,), (2,)), "backward_kernel": Wide(1, (2,), (2,))},
     "rope": {"rotate_kernel": Wide(0, (1,), (1,))},
     "score_head": {"forward_kernel": Wide(0, (1,)), "hidden_gradient_kernel": Wide(0, (1,), (1,))},
@@ -219,7 +219,11 @@ def faults_of(kernel):
     for verb, instruction, types in (("loads", "LDG", wide.loaded), ("stores", "STG", wide.stored)):
         if not types and (wide.width is not None or verb == "stores"):
             continue
-        wanted = wide.bytes_at_once(kernel, types)
+        try:
+            wanted = wide.bytes_at_once(kernel, types)
+        except (KeyError, ValueError, IndexError):
+            yield "has other template arguments than WIDE says"
+            return
         if kernel.widest(instruction) < wanted:
             yield f"{verb} at most {kernel.widest(instruction)} bytes at once instead of {wanted}"
 

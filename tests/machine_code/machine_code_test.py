@@ -92,6 +92,9 @@ class Faults(unittest.TestCase):
         self.expect(kernel("embedding", "sum_kernel", ("4", "float", "bf16"), ["LDG.E.128", "STG.E.64"]))
         self.expect(kernel("sum_of_squares", "chunk_kernel", ("4", "float"), ["LDG.E.128", "STG.E"]))
 
+    def test_other_template(self):
+        self.expect(kernel("swiglu", "forward_kernel", ("bf16", "8"), ["LDG.E.128", "STG.E.128"]), "other template arguments")
+
     def test_tensor_cores(self):
         shape = {"parameters": "Parameters<bf16>"}
         all_of_it = ["HMMA.16816.F32.BF16", "LDSM.16.M88.4", "LDGSTS.E.BYPASS.128"]
