@@ -165,13 +165,15 @@ __global__ void __launch_bounds__(KeyTiles<kHeadDim>::kThreads, KeyTiles<kHeadDi
   auto pipeline = query_pipeline<kHeadDim>(values.from(Tiles::kRows).offset, p, row, rows, kv_head);
 
   const int warp_row = warp_index() * Tiles::kWarpRows;
+  // A warp without keys has them after all queries.
+  const int warp_key = warp_row < rows ? warp_row : rows + kQueries;
   const Tile own = keys.from(warp_row);  // the values are kRows rows after them
   float key_gradient[kRowTiles][kHeadDim / 8][4] = {};
   float value_gradient[kRowTiles][kHeadDim / 8][4] = {};
   for (int first = 0; pipeline.has_next(); first = first + kQueries < rows ? first + kQueries : 0) {
     const QueryStage<kHeadDim> stage{pipeline.next()};
-    const int first_key = warp_row - first;  // from the first query
-    if (first_key >= kQueries || warp_row >= rows) continue;
+    const int first_key = warp_key - first;  // from the first query
+    if (first_key >= kQueries) continue;
     float weight[kRowTiles][kQueries / 8][4] = {};
     multiply_rows(weight, own, stage.tiles());
     to_weights(weight, stage.log_sum_exp(), first_key, p);
@@ -189,8 +191,9 @@ __global__ void __launch_bounds__(KeyTiles<kHeadDim>::kThreads, KeyTiles<kHeadDi
     multiply_weights(key_gradient, score_gradient, stage.tiles());
   }
 
-  forget(row);
-  forget(kv_head);
+  int n_kv_heads = p.n_kv_heads;
+  forget(n_kv_heads);
+  kv_head = static_cast<int>(blockIdx.x) % n_kv_heads;
   const int warp_first = row + warp_row, warp_rows = rows - warp_row;  // those of later warps too
   turn_keys_back(key_gradient, p, warp_first, warp_rows);
   store_gradient(key_gradient, p.scale, p, warp_first, warp_rows, p.key_head(kv_head), own);

@@ -60,8 +60,7 @@ __global__ void __launch_bounds__(QueryTiles<kHeadDim>::kThreads, QueryTiles<kHe
       });
 
   const int warp_row = warp_index() * Tiles::kWarpRows;
-  const int rows_left = place.rows - warp_row;  // 0 or less: the warp has none
-  const int warp_rows = rows_left < Tiles::kWarpRows ? rows_left : Tiles::kWarpRows;
+  const bool has_rows = warp_row < place.rows;
   const Tile query = queries.from(warp_row), output_gradient = output_gradients.from(warp_row);
   // Of the rows of a quad each lane keeps one row's log_sum_exp and D; any finite value does for a
   // row that is not there.
@@ -75,7 +74,7 @@ __global__ void __launch_bounds__(QueryTiles<kHeadDim>::kThreads, QueryTiles<kHe
     // A query sees a key if its row, counted from the rows of the tile's first key, is not less
     // than group times the key: the warp's first row, so counted.
     const int row = place.first + warp_row - first * place.group;
-    const bool sees = warp_rows > 0 && row + warp_rows > 0;
+    const bool sees = has_rows && row + Tiles::kWarpRows > 0;
     float score_gradient[kRowTiles][kKeys / 8][4] = {};
     const Tile value{pipeline.next()};
     if (sees) multiply_rows(score_gradient, output_gradient, value);

@@ -177,8 +177,7 @@ __global__ void __launch_bounds__(ForwardTiles<kHeadDim>::kThreads, ForwardTiles
       });
 
   const int warp_row = warp_index() * Tiles::kWarpRows;
-  const int rows_left = place.rows - warp_row;  // 0 or less: the warp has none
-  const int warp_rows = rows_left < Tiles::kWarpRows ? rows_left : Tiles::kWarpRows;
+  const bool has_rows = warp_row < place.rows;
   const Tile query = queries.from(warp_row);
   OnlineSoftmax<2 * kRowTiles, 4> softmax(p.scale);
   float output[kRowTiles][kHeadDim / 8][4] = {};
@@ -186,8 +185,8 @@ __global__ void __launch_bounds__(ForwardTiles<kHeadDim>::kThreads, ForwardTiles
     // A query sees a key if its row, counted from the rows of the tile's first key, is not less
     // than group times the key: the warp's first row, so counted.
     const int row = place.first + warp_row - first * place.group;
-    const bool sees = warp_rows > 0 && row + warp_rows > 0;
-    Weights<kRowTiles, kKeys / 8> weights;
+    const bool sees = has_rows && row + Tiles::kWarpRows > 0;
+    PackedWeights<kRowTiles, kKeys / 8> weights;
     const Tile key{pipeline.next()};
     if (sees) {
       float scores[kRowTiles][kKeys / 8][4] = {};

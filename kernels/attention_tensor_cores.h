@@ -164,9 +164,18 @@ __device__ void multiply_rows(float (&d)[kRowTiles][kTiles][4], SwizzledTile<kCo
   }
 }
 
-// A result rounded to bf16, as the left operand of the next product: a step of 16 columns each.
+// Two neighbouring tiles of a result rounded to bf16, as the left operand of the next product.
+__device__ inline void pack_left(uint32_t (&a)[4], const float (&left)[4],
+                                 const float (&right)[4]) {
+  a[0] = pack_bf16(left[0], left[1]);
+  a[1] = pack_bf16(left[2], left[3]);
+  a[2] = pack_bf16(right[0], right[1]);
+  a[3] = pack_bf16(right[2], right[3]);
+}
+
+// Weights in half the registers: a[m][step] is columns [16 step, 16 step + 16).
 template <int kRowTiles, int kTiles>
-struct Weights {
+struct PackedWeights {
   uint32_t a[kRowTiles][kTiles / 2][4];
 
   __device__ void pack(const float (&w)[kRowTiles][kTiles][4]) {
@@ -174,43 +183,57 @@ struct Weights {
     for (int m = 0; m < kRowTiles; ++m) {
 #pragma unroll
       for (int step = 0; step < kTiles / 2; ++step) {
-        const float(&left)[4] = w[m][2 * step];
-        const float(&right)[4] = w[m][2 * step + 1];
-        a[m][step][0] = pack_bf16(left[0], left[1]);
-        a[m][step][1] = pack_bf16(left[2], left[3]);
-        a[m][step][2] = pack_bf16(right[0], right[1]);
-        a[m][step][3] = pack_bf16(right[2], right[3]);
+        pack_left(a[m][step], w[m][2 * step], w[m][2 * step + 1]);
       }
     }
   }
 };
 
-// d[rows, kColumns] += w[rows, keys] tile[keys, kColumns], keys from kFirstRow of the tile on.
-template <int kFirstRow = 0, int kRowTiles, int kTiles, int kWeightTiles, int kColumns>
-__device__ void multiply_weights(float (&d)[kRowTiles][kTiles][4],
-                                 const Weights<kRowTiles, kWeightTiles>& w,
-                                 SwizzledTile<kColumns> tile) {
-  const auto of_tile = tile.place(lane() % 16, lane() / 16);
+// d[rows, kColumns] += a[rows, 16] tile[16, kColumns], from a row of the tile's on.
+template <int kRowTiles, int kTiles, typename Place>
+__device__ void multiply_step(float (&d)[kRowTiles][kTiles][4], const uint32_t (&a)[kRowTiles][4],
+                              const Place& of_tile, int row) {
 #pragma unroll
-  for (int step = 0; step < kWeightTiles / 2; ++step) {
+  for (int n = 0; n < kTiles; n += 2) {
+    uint32_t b[4];
+    ldmatrix_x4_transposed(b, of_tile.chunk(row, n));
 #pragma unroll
-    for (int n = 0; n < kTiles; n += 2) {
-      uint32_t b[4];
-      ldmatrix_x4_transposed(b, of_tile.chunk(kFirstRow + 16 * step, n));
-#pragma unroll
-      for (int m = 0; m < kRowTiles; ++m) multiply_pair(d[m][n], d[m][n + 1], w.a[m][step], b);
-    }
+    for (int m = 0; m < kRowTiles; ++m) multiply_pair(d[m][n], d[m][n + 1], a[m], b);
   }
 }
 
-// The same of w that rounds on the way.
+// d[rows, kColumns] += w[rows, keys] tile[keys, kColumns], w rounded to bf16, keys from kFirstRow
+// of the tile on.
 template <int kFirstRow = 0, int kRowTiles, int kTiles, int kWeightTiles, int kColumns>
 __device__ void multiply_weights(float (&d)[kRowTiles][kTiles][4],
                                  const float (&w)[kRowTiles][kWeightTiles][4],
                                  SwizzledTile<kColumns> tile) {
-  Weights<kRowTiles, kWeightTiles> weights;
-  weights.pack(w);
-  multiply_weights<kFirstRow>(d, weights, tile);
+  const auto of_tile = tile.place(lane() % 16, lane() / 16);
+#pragma unroll
+  for (int step = 0; step < kWeightTiles / 2; ++step) {
+    uint32_t a[kRowTiles][4];
+#pragma unroll
+    for (int m = 0; m < kRowTiles; ++m) pack_left(a[m], w[m][2 * step], w[m][2 * step + 1]);
+    multiply_step(d, a, of_tile, kFirstRow + 16 * step);
+  }
+}
+
+// The same of weights that are packed.
+template <int kRowTiles, int kTiles, int kWeightTiles, int kColumns>
+__device__ void multiply_weights(float (&d)[kRowTiles][kTiles][4],
+                                 const PackedWeights<kRowTiles, kWeightTiles>& w,
+                                 SwizzledTile<kColumns> tile) {
+  const auto of_tile = tile.place(lane() % 16, lane() / 16);
+#pragma unroll
+  for (int step = 0; step < kWeightTiles / 2; ++step) {
+    uint32_t a[kRowTiles][4];
+#pragma unroll
+    for (int m = 0; m < kRowTiles; ++m) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) a[m][i] = w.a[m][step][i];
+    }
+    multiply_step(d, a, of_tile, 16 * step);
+  }
 }
 
 // Turns rows of heads that fill their tile back by the angles of their tokens (cria/ops/rope.h), in
