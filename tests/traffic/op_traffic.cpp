@@ -120,7 +120,7 @@ constexpr const char* kIntroduction = R"(# What each kernel asks of memory
 
 Counted by the emulator on a CPU, not measured on a GPU: [tuning_kernels.md](tuning_kernels.md) says how, what the
 figures mean and where they are a model. `test_traffic` holds what every op moves to at most 1.1 of its ideal, what it
-asks of L2 too (but for sampling, attention_maxima and attention_backward in fp32), and shared memory to no bank conflict.
+asks of L2 too (but for sampling and attention_maxima), and shared memory to no bank conflict.
 
 - **ideal**: every input read once, every output written once, what is updated both; in thousands of bytes. What an op
   does in several kernels or through scratch space by design counts for each: attention's gradients (D, keys and values,
