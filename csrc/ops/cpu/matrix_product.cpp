@@ -48,12 +48,11 @@ bool is_fast(const dnnl::matmul::primitive_desc& description) {
          std::string_view(description.impl_info_str()).find("ref") == std::string_view::npos;
 }
 
-// oneDNN takes the first of its implementations that can do a product, before its gemm one made of
-// small blocks ("brg"). In the products of a backward pass, whose matrices are plain, gemm is
-// ahead: by a fifth for weight gradients, whose left matrix is transposed, and never behind (2.6;
-// bf16 and fp32, AVX-512). With AMX it was not measured.
+// oneDNN takes the first of its implementations that can do a product. For weight gradients, whose
+// left matrix is transposed, that is behind its older gemm (2.6, AVX-512: in bf16 by 8 to 12%
+// within a training step, in fp32 by 10% alone). With AMX it was not measured.
 bool gemm_is_faster(const MatrixProduct& product) {
-  return product.right == Layout::row_major && !has_tile_products();
+  return product.left == Layout::transposed && !has_tile_products();
 }
 
 // Empty where oneDNN has no such product.
