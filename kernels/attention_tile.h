@@ -190,7 +190,7 @@ template <typename T, int kElements>
 __device__ void store_columns(T* row, int column, int columns, bool vectorized,
                               const Vector<T, kElements>& values) {
   if (vectorized) {
-    if (column < columns) store(row + column, values);
+    if (column < columns) store_global(row + column, values);
   } else {
 #pragma unroll
     for (int i = 0; i < kElements; ++i) {

@@ -89,6 +89,24 @@ __device__ void store(T* pointer, const Vector<T, kElements>& vector,
   copy_vector(reinterpret_cast<V*>(pointer), &vector);
 }
 
+// As store, of 16 bytes to global memory: one instruction, also where nvcc loses sight of the
+// address's alignment and would make four of it.
+template <typename T, int kElements>
+__device__ void store_global(T* pointer, const Vector<T, kElements>& vector,
+                             CallSite where = CallSite::current()) {
+  static_assert(sizeof(vector) == 16);
+#ifdef __CUDACC__
+  uint4 words;
+  copy_vector(&words, reinterpret_cast<const uint4*>(&vector));
+  asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(pointer)),
+               "r"(words.x), "r"(words.y), "r"(words.z), "r"(words.w)
+               : "memory");
+  static_cast<void>(where);
+#else
+  store(pointer, vector, where);
+#endif
+}
+
 // Two fp32 as bf16 in one word, `low` in the lower half: rounded to nearest even.
 __device__ inline uint32_t pack_bf16(float low, float high) {
 #ifdef __CUDACC__

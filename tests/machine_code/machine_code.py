@@ -61,7 +61,8 @@ WIDE = {
 # Sources of attention, forward and backward. Their kernels for bf16 that have the head's size as template argument multiply
 # on tensor cores.
 ATTENTION = ["attention_forward", "attention_backward"]
-TENSOR_CORE_INSTRUCTIONS = {"HMMA.16816.F32.BF16": "tensor cores", "LDSM": "ldmatrix", "LDGSTS.E.BYPASS.128": "cp.async of 16 bytes"}
+TENSOR_CORE_INSTRUCTIONS = {"HMMA.16816.F32.BF16": "tensor cores", "LDSM": "ldmatrix", "LDGSTS.E.BYPASS.128": "cp.async of 16 bytes",
+                            "STG.E.128": "stores of 16 bytes"}
 SIZES = {"float": 4, "bf16": 2, "int": 4}
 
 

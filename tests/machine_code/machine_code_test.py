@@ -97,10 +97,10 @@ class Faults(unittest.TestCase):
 
     def test_tensor_cores(self):
         shape = {"parameters": "Parameters<bf16>"}
-        all_of_it = ["HMMA.16816.F32.BF16", "LDSM.16.M88.4", "LDGSTS.E.BYPASS.128"]
+        all_of_it = ["HMMA.16816.F32.BF16", "LDSM.16.M88.4", "LDGSTS.E.BYPASS.128", "STG.E.128"]
         self.expect(kernel("attention_forward", "k", ("64",), all_of_it, **shape))
-        self.expect(kernel("attention_backward_keys", "k", ("64",), all_of_it[:2], **shape), "no cp.async")
-        self.expect(kernel("attention_forward", "k", ("64",), (), **shape), "no tensor cores", "no ldmatrix", "no cp.async")
+        self.expect(kernel("attention_backward_keys", "k", ("64",), all_of_it[:2], **shape), "no cp.async", "no stores of 16 bytes")
+        self.expect(kernel("attention_forward", "k", ("64",), (), **shape), "no tensor cores", "no ldmatrix", "no cp.async", "no stores")
         self.expect(kernel("attention_forward", "k", ("64",), (), parameters="Parameters<float>"))
         self.expect(kernel("attention_backward", "dot_kernel", ("bf16",), (), **shape))
 
