@@ -65,7 +65,7 @@ dnnl::matmul::primitive_desc describe(const MatrixProduct& product, const Desc& 
     attributes.set_post_ops(sum);
   }
   const dnnl::matmul::desc wanted(left, right, output);
-  const dnnl::matmul::primitive_desc first(wanted, attributes, engine(), true);
+  dnnl::matmul::primitive_desc first(wanted, attributes, engine(), true);
   if (first.get(true) == nullptr || !gemm_is_faster(product)) return first;
   dnnl::matmul::primitive_desc other(wanted, attributes, engine());
   while (other.next_impl()) {
