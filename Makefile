@@ -11,8 +11,8 @@ TEST_JOBS ?= 1
 # What the build and the tests need, as Debian packages.
 PACKAGES := g++ cmake ninja-build ccache mold pkg-config \
   libdnnl-dev libsentencepiece-dev nlohmann-json3-dev libyaml-cpp-dev libcli11-dev libspdlog-dev libfmt-dev libopenmpi-dev openmpi-bin \
-  libedit-dev zlib1g-dev libssl-dev libprotobuf-dev protobuf-compiler libboost-dev libboost-context-dev libgtest-dev libbenchmark-dev gnuplot-nox
-REPORT_PACKAGES := chromium fonts-dejavu-core python3-venv
+  libedit-dev zlib1g-dev libssl-dev libprotobuf-dev protobuf-compiler libboost-dev libboost-context-dev libgtest-dev libbenchmark-dev gnuplot-nox python3-venv
+REPORT_PACKAGES := chromium fonts-dejavu-core
 LINT_PACKAGES := clang-format clang-tidy libomp-dev
 FUZZ_PACKAGES := clang libclang-rt-14-dev
 
@@ -55,7 +55,7 @@ cuda-wheels: setup
 kernel-tables: setup cuda-wheels ## docs/kernels_compiled.md: registers, occupancy and instructions of every kernel
 	@cmake -S . -B $(BUILD) -G Ninja -DCRIA_TESTS=ON -DCRIA_CUDA=on $(CMAKE_ARGS) >/dev/null
 	@cmake --build $(BUILD) -j $(JOBS) --target cria_cuda kernel_launches
-	@tests/machine_code/machine_code.py --library $(BUILD)/kernels/libcria_cuda.a --launches $(BUILD)/kernel_launches \
+	@tests/machine_code/machine_code.py --archive $(BUILD)/kernels/libcria_cuda.a --launches $(BUILD)/kernel_launches \
 	  --compiler "$$($(NVCC) --version | sed -n 's/.*\(V[0-9.]*\)$$/nvcc \1/p')" --write docs/kernels_compiled.md
 
 report-test: setup ## pages of `cria report` in headless Chromium, screenshots in build/report (PAGE=FILE for one more)

@@ -202,8 +202,7 @@ inline int __popcll(unsigned long long x) { return std::popcount(x); }
 inline int __clz(int x) { return std::countl_zero(static_cast<unsigned>(x)); }
 inline int __ffs(int x) { return x == 0 ? 0 : std::countr_zero(static_cast<unsigned>(x)) + 1; }
 
-// --- Accesses of several elements at once: aligned to their size, and seen as one by observers.
-// ---
+// --- Accesses of several elements: aligned to their size, and seen as one by observers. ---
 
 void check_load(const void* pointer, size_t bytes, CallSite where);
 void check_store(const void* pointer, size_t bytes, CallSite where);

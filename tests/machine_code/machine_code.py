@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """What nvcc made of each kernel, for sm_80 and sm_90, read from the library with the toolkit's cuobjdump.
 
-    machine_code.py --library build/kernels/libcria_cuda.a --check
-    machine_code.py --library ... --launches build/kernel_launches --write docs/kernels_compiled.md
+    machine_code.py --archive build/kernels/libcria_cuda.a --check
+    machine_code.py --archive ... --launches build/kernel_launches --write docs/kernels_compiled.md
 
 --check ends with exit status 1 where a kernel spills registers, where a kernel that moves memory 16 bytes at a time has no
 such loads or stores, or where attention in bf16 does without tensor cores, ldmatrix or cp.async of 16 bytes; with 77
@@ -320,13 +320,13 @@ def page(kernels, launches, compiler):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--library", required=True)
+    parser.add_argument("--archive", required=True)
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--write", help="the page; needs --launches")
     parser.add_argument("--launches", help="the program kernel_launches")
     parser.add_argument("--compiler", default="nvcc of unknown version")
     options = parser.parse_args()
-    kernels = list(Library(options.library).kernels.values())
+    kernels = list(Library(options.archive).kernels.values())
     faults = list(check(kernels))
     if options.write:
         with open(options.write, "w") as file:

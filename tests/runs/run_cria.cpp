@@ -11,6 +11,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -23,11 +24,9 @@ namespace fs = std::filesystem;
 
 namespace {
 
-int unlinked_file() {
-  std::string name = (fs::temp_directory_path() / "cria-output-XXXXXX").string();
-  const int descriptor = mkstemp(name.data());
-  if (descriptor < 0) ADD_FAILURE() << "cannot create " << name;
-  unlink(name.c_str());
+int unnamed_file() {
+  const int descriptor = memfd_create("cria-output", 0);
+  if (descriptor < 0) ADD_FAILURE() << "cannot create a file in memory";
   return descriptor;
 }
 
@@ -56,8 +55,8 @@ Process::Process(const std::vector<std::string>& launcher,
 }
 
 void Process::start(std::vector<std::string> words, size_t file_size_limit) {
-  output_ = unlinked_file();
-  errors_ = unlinked_file();
+  output_ = unnamed_file();
+  errors_ = unnamed_file();
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);

@@ -12,7 +12,9 @@ namespace cria {
 class TemporaryDirectory {
  public:
   TemporaryDirectory() {
-    std::string name = (std::filesystem::temp_directory_path() / "cria-test-XXXXXX").string();
+    const std::string placeholder(6, 'X');  // that mkdtemp replaces
+    std::string name =
+        (std::filesystem::temp_directory_path() / ("cria-test-" + placeholder)).string();
     if (!mkdtemp(name.data())) ADD_FAILURE() << "cannot create " << name;
     path_ = name;
   }

@@ -19,8 +19,18 @@ struct Attention {
         output_gradient(Counted::random({kTokens, kHeads * head_dim}, dtype)),
         log_sum_exp({kHeads, kTokens}, DType::f32),
         offsets(std::vector<int32_t>{0, 256, kTokens}),
+        positions(positions_of({256, 160})),
+        rope_table(Counted::random({256, head_dim}, DType::f32)),
         workspace(backend().attention_backward_workspace_bytes(
             kTokens, kHeads, kKvHeads, static_cast<int>(head_dim), dtype)) {}
+
+  static std::vector<int32_t> positions_of(std::initializer_list<int32_t> lengths) {
+    std::vector<int32_t> positions;
+    for (const int32_t length : lengths) {
+      for (int32_t i = 0; i < length; ++i) positions.push_back(i);
+    }
+    return positions;
+  }
 
   std::string sizes() const {
     return fmt::format("{} × {} heads, {} of keys, × {} {}", int64_t{kTokens}, int{kHeads},
@@ -38,7 +48,8 @@ struct Attention {
                          .scale = scale(),
                          .workspace = workspace});
   }
-  void backward(Backend& b) const {
+  // Through the rotary embedding where there is a table.
+  void backward(Backend& b, Tensor table = {}) const {
     b.attention_backward({.qkv_gradient = qkv_gradient,
                           .output_gradient = output_gradient,
                           .output = output,
@@ -49,13 +60,22 @@ struct Attention {
                           .n_kv_heads = kKvHeads,
                           .max_sequence_length = 256,
                           .scale = scale(),
+                          .positions = positions,
+                          .rope_table = table,
                           .workspace = workspace});
+  }
+
+  int64_t backward_bytes() const {
+    return bytes_of({output, output_gradient, workspace}) +
+           2 * bytes_of({qkv, output_gradient, log_sum_exp, workspace, offsets}) +
+           bytes_of({qkv_gradient});
   }
 
   static constexpr int kTokens = 256 + 160, kHeads = 4, kKvHeads = 2;
   int64_t head_dim;
   DType dtype;
-  Counted qkv, qkv_gradient, output, output_gradient, log_sum_exp, offsets, workspace;
+  Counted qkv, qkv_gradient, output, output_gradient, log_sum_exp, offsets, positions, rope_table,
+      workspace;
 };
 
 struct AttentionOps : ::testing::TestWithParam<std::pair<int, DType>> {};
@@ -77,16 +97,29 @@ TEST_P(AttentionOps, Forward) {
 TEST_P(AttentionOps, Backward) {
   const Attention p(GetParam().first, GetParam().second);
   p.forward(backend());
-  const int64_t ideal =
-      bytes_of({p.output, p.output_gradient, p.workspace}) +
-      2 * bytes_of({p.qkv, p.output_gradient, p.log_sum_exp, p.workspace, p.offsets}) +
-      bytes_of({p.qkv_gradient});
   const OpTraffic traffic =
       count_traffic({.op = "attention_backward",
                      .sizes = p.sizes(),
-                     .ideal_bytes = ideal,
+                     .ideal_bytes = p.backward_bytes(),
                      .cached = {p.qkv, p.output_gradient, p.log_sum_exp, p.workspace, p.offsets}},
                     [&](Backend& b) { p.backward(b); });
+  expect_streams(traffic);
+  expect_no_conflicts(traffic);
+}
+
+// The gradients of queries and keys are turned back in registers: no pass over memory more, the
+// angles alone are read. (Of fp32 rope_backward is called after.)
+TEST_P(AttentionOps, BackwardThroughTheRotaryEmbedding) {
+  const Attention p(GetParam().first, GetParam().second);
+  if (p.dtype != DType::bf16) GTEST_SKIP() << "of two ops";
+  p.forward(backend());
+  const OpTraffic traffic =
+      count_traffic({.op = "attention_backward",
+                     .sizes = p.sizes() + ", through RoPE",
+                     .ideal_bytes = p.backward_bytes() + 2 * bytes_of({p.positions, p.rope_table}),
+                     .cached = {p.qkv, p.output_gradient, p.log_sum_exp, p.workspace, p.offsets,
+                                p.positions, p.rope_table}},
+                    [&](Backend& b) { p.backward(b, p.rope_table); });
   expect_streams(traffic);
   expect_no_conflicts(traffic);
 }
