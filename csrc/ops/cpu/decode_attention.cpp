@@ -201,11 +201,13 @@ void kv_cache_write(const KvCacheWrite& args) {
   const int64_t stride = args.qkv.shape[1];
   const int32_t* contexts = args.context_lengths.as<int32_t>();
   const int32_t* sequences = args.row_sequences.as<int32_t>();
+  for (int64_t row = 0; row < args.qkv.shape[0]; ++row) {
+    CRIA_ASSERT(contexts[row] <= args.rope_table.shape[0]);
+  }
   visit_dtype(args.qkv.dtype, [&]<typename T>() {
     parallel_for(args.qkv.shape[0], kRowsPerThread, [&](int64_t begin, int64_t end) {
       for (int64_t row = begin; row < end; ++row) {
         if (contexts[row] == 0) continue;
-        CRIA_ASSERT(contexts[row] <= args.rope_table.shape[0]);
         T* queries = args.qkv.as<T>() + row * stride;
         rotate_heads(queries, args.n_heads + args.n_kv_heads, head_dim / 2,
                      args.rope_table.as<float>() + (contexts[row] - 1) * head_dim, 1.0f);
