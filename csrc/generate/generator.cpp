@@ -83,8 +83,11 @@ Generator::Generator(const Model& model, const GeneratorOptions& options)
     : model_(model),
       options_(complete(options, model.config())),
       cache_(model.config(), model.dtype(), blocks_needed(options_), options_.block_size),
-      prefill_(model, cache_, options_.prefill_rows, /*sequences=*/1, options_.max_context),
-      decode_(model, cache_, options_.slots, options_.slots, options_.max_context),
+      prefill_(DecoderUse::prefill, model, cache_, options_.prefill_rows,
+               /*sequences=*/options_.prefill_rows, options_.max_context),
+      decode_(DecoderUse::decode, model, cache_, options_.slots, options_.slots,
+              options_.max_context),
+      waiting_{.rows = prefill_.idle_rows()},
       kept_(cache_) {
   for (int64_t i = 0; i < options_.slots; ++i) slots_.push_back({.cached = CachedSequence(cache_)});
 }
@@ -139,6 +142,7 @@ std::vector<GenerationResult> Generator::generate(std::span<const GenerationRequ
       idle = idle && !slot.request;
     }
     if (idle) break;
+    prefill();
     step();
     if (!draw(listener)) break;
   }
@@ -147,7 +151,7 @@ std::vector<GenerationResult> Generator::generate(std::span<const GenerationRequ
 
 void Generator::enter(Slot& slot) {
   const std::vector<int32_t>& prompt = slot.request->prompt;
-  prefill(std::span(prompt).first(prompt.size() - 1));
+  keep(std::span(prompt).first(prompt.size() - 1));
   slot.cached = kept_.fork();
   slot.next_id = prompt.back();
 }
@@ -159,31 +163,40 @@ void Generator::leave(Slot& slot) {
 
 void Generator::clear_slots() {
   for (Slot& slot : slots_) slot = {.cached = CachedSequence(cache_)};
-  if (!options_.keep_prefix) kept_.truncate(0);
+  // What a pass that failed has not computed must not stay.
+  if (!options_.keep_prefix || waiting_.count > 0) kept_.truncate(0);
+  waiting_ = {.rows = prefill_.idle_rows()};
 }
 
-// Leaves these tokens, and no others, in kept_.
-void Generator::prefill(std::span<const int32_t> ids) {
-  // Taken out of kept_ meanwhile: should a pass fail, what it has not computed must not stay.
-  CachedSequence cached = std::exchange(kept_, CachedSequence(cache_));
+// Leaves these tokens, and no others, in kept_. Those that are new wait for prefill().
+void Generator::keep(std::span<const int32_t> ids) {
   const auto common = static_cast<int64_t>(
-      std::mismatch(ids.begin(), ids.end(), cached.ids().begin(), cached.ids().end()).first -
+      std::mismatch(ids.begin(), ids.end(), kept_.ids().begin(), kept_.ids().end()).first -
       ids.begin());
   const auto length = static_cast<int64_t>(ids.size());
   const bool has_all = common == length;
-  cached.truncate(has_all || options_.keep_prefix ? common : 0);
-  while (cached.length() < length) {
-    const int64_t begin = cached.length();
-    const int64_t count = std::min(options_.prefill_rows, length - begin);
-    cached.append(model_.backend(), ids.subspan(begin, count));
-    DecoderRows rows = prefill_.idle_rows();
-    rows.set_blocks(0, cached.blocks());
-    for (int64_t row = 0; row < count; ++row) {
-      rows.set(row, ids[static_cast<size_t>(begin + row)], begin + row, 0);
+  kept_.truncate(has_all || options_.keep_prefix ? common : 0);
+  if (has_all) return;
+  if (kept_.length() > 0) prefill();  // before its last block may be copied
+  int64_t begin = kept_.length();
+  kept_.append(model_.backend(), ids.subspan(static_cast<size_t>(begin)));
+  while (begin < length) {
+    const int64_t end = std::min(length, begin + options_.prefill_rows - waiting_.count);
+    waiting_.rows.set_blocks(waiting_.sequences, kept_.blocks());
+    for (; begin < end; ++begin) {
+      waiting_.rows.set(waiting_.count++, ids[static_cast<size_t>(begin)], begin,
+                        waiting_.sequences);
     }
-    prefill_.forward(rows);
+    ++waiting_.sequences;
+    if (waiting_.count == options_.prefill_rows) prefill();
   }
-  kept_ = std::move(cached);
+}
+
+// Computes the keys and values of the rows that wait.
+void Generator::prefill() {
+  if (waiting_.count == 0) return;
+  prefill_.forward(waiting_.rows);
+  waiting_ = {.rows = prefill_.idle_rows()};
 }
 
 // Decodes the next token of every slot in use: logits then hold the distribution of the one after.

@@ -24,9 +24,10 @@ void DecoderRows::set_blocks(int64_t sequence, std::span<const int32_t> blocks) 
   std::copy(blocks.begin(), blocks.end(), block_tables.begin() + sequence * max_blocks);
 }
 
-Decoder::Decoder(const Model& model, const KvCache& cache, int64_t rows, int64_t sequences,
-                 int64_t max_context)
-    : model_(model),
+Decoder::Decoder(DecoderUse use, const Model& model, const KvCache& cache, int64_t rows,
+                 int64_t sequences, int64_t max_context)
+    : use_(use),
+      model_(model),
       cache_(cache),
       rows_(rows),
       sequences_(sequences),
@@ -44,9 +45,10 @@ void Decoder::reserve(Arena& arena) {
     plan(*tensor, DType::i32, {R});
   }
   plan(block_tables_, DType::i32, {sequences_, max_blocks_});
-  for (Tensor* tensor : {&residual_, &branch_, &normed_, &hidden}) {
+  for (Tensor* tensor : {&residual_, &branch_, &normed_}) {
     plan(*tensor, model_.dtype(), {R, c.hidden_size});
   }
+  if (use_ == DecoderUse::decode) plan(hidden, model_.dtype(), {R, c.hidden_size});
   plan(inverse_rms_, DType::f32, {R});
   plan(qkv_, model_.dtype(), {R, c.qkv_size()});
   plan(attention_mix_, model_.dtype(), {R, c.query_size()});
@@ -61,21 +63,27 @@ void Decoder::product(Tensor output, Tensor input, Tensor weight) {
       {.output = output, .input = input, .weight = model_.linear(weight)});
 }
 
-// From normed, the norm of the residual stream, to branch, what is still to be added to it.
+// From normed, the norm of the residual stream, to queries, and to keys and values in the cache.
+void Decoder::cache_forward(int index) {
+  const ModelConfig& c = model_.config();
+  product(qkv_, normed_, model_.weights.layer(index).qkv);
+  model_.backend().kv_cache_write({.keys = cache_.keys(index),
+                                   .values = cache_.values(index),
+                                   .qkv = qkv_,
+                                   .rope_table = model_.rope_table,
+                                   .block_tables = block_tables_,
+                                   .row_sequences = row_sequences_,
+                                   .context_lengths = context_lengths_,
+                                   .n_heads = c.num_attention_heads,
+                                   .n_kv_heads = c.num_key_value_heads});
+}
+
+// From normed to branch, what is still to be added to the residual stream.
 void Decoder::layer_forward(int index) {
   const ModelConfig& c = model_.config();
   const LayerTensors weights = model_.weights.layer(index);
   Backend& backend = model_.backend();
-  product(qkv_, normed_, weights.qkv);
-  backend.kv_cache_write({.keys = cache_.keys(index),
-                          .values = cache_.values(index),
-                          .qkv = qkv_,
-                          .rope_table = model_.rope_table,
-                          .block_tables = block_tables_,
-                          .row_sequences = row_sequences_,
-                          .context_lengths = context_lengths_,
-                          .n_heads = c.num_attention_heads,
-                          .n_kv_heads = c.num_key_value_heads});
+  cache_forward(index);
   backend.decode_attention({.output = attention_mix_,
                             .qkv = qkv_,
                             .keys = cache_.keys(index),
@@ -121,10 +129,11 @@ void Decoder::layers_forward() {
                            .weight = model_.weights.layer(0).attention_norm,
                            .epsilon = c.rms_norm_eps});
   for (int i = 0; i < c.num_hidden_layers; ++i) {
+    const bool last = i + 1 == c.num_hidden_layers;
+    if (last && use_ == DecoderUse::prefill) return cache_forward(i);
     backend.begin_range("layer", i);
     layer_forward(i);
     backend.end_range();
-    const bool last = i + 1 == c.num_hidden_layers;
     backend.rmsnorm_forward(
         {.output = last ? hidden : normed_,
          .residual_output = residual_,

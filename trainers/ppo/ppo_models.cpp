@@ -90,13 +90,13 @@ PpoModels::PpoModels(const PpoConfig& config, const ModelConfig& policy_config,
   reference_ = std::make_unique<Model>(*reference_layout_, reference_precision(config), backend);
   reference_passes_ = &passes_for(reference_config, reference_->dtype(),
                                   {.max_tokens = plan.max_tokens, .training = false});
-  // No prompt is longer than an answer leaves it room for: a pass of more rows would be idle.
-  const int64_t longest_prompt = length - config.ppo.response_length;
+  // Of all prompts that can come in together: a pass of more rows would never be full.
+  const int64_t prompt_tokens = config.ppo.slots * (length - config.ppo.response_length);
   generator_ = std::make_unique<Generator>(
       policy_->model, GeneratorOptions{
                           .slots = config.ppo.slots,
                           .max_context = length,
-                          .prefill_rows = std::min(GeneratorOptions{}.prefill_rows, longest_prompt),
+                          .prefill_rows = std::min(GeneratorOptions{}.prefill_rows, prompt_tokens),
                           .seed = config.training.seed,
                       });
 

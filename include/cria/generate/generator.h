@@ -2,9 +2,10 @@
 //
 // The engine has a fixed number of slots, its width. Each step is one pass over all slots, idle
 // ones included, then one draw of a token for each slot in use. A new request's prompt goes through
-// the transformer first, all but its last token, in chunks of a fixed number of rows of its own;
-// the last token is the first that its slot decodes. So products always run at the same shapes, and
-// a sample depends on (seed, example, prompt, settings, width), never on what else is in the batch.
+// the transformer first, all but its last token, in passes of a fixed number of rows, which prompts
+// that come in together share; the last token is the first that its slot decodes. So products
+// always run at the same shapes, and a sample depends on (seed, example, prompt, settings, width),
+// never on what else is in the batch.
 //
 // Requests that follow each other with the same prompt share its cache: list a prompt's samples one
 // after the other.
@@ -106,10 +107,18 @@ class Generator {
     int32_t next_id = 0;  // the one to be decoded next
   };
 
+  // Rows of prompts that wait for their pass.
+  struct WaitingRows {
+    DecoderRows rows;
+    int64_t count = 0;      // rows in use
+    int64_t sequences = 0;  // and their sequences
+  };
+
   void enter(Slot& slot);
   void leave(Slot& slot);
   void clear_slots();
-  void prefill(std::span<const int32_t> ids);
+  void keep(std::span<const int32_t> ids);
+  void prefill();
   void step();
   bool draw(const TokenListener& listener);
 
@@ -119,6 +128,7 @@ class Generator {
   Decoder prefill_;
   Decoder decode_;
   std::vector<Slot> slots_;
+  WaitingRows waiting_;
   // All tokens but the last of the prompt that came in last, so that the next sample of the same
   // prompt need not compute them again; with keep_prefix what the last request to leave had.
   CachedSequence kept_;

@@ -1,7 +1,7 @@
 // The transformer over a fixed number of rows R, each one token of some sequence whose earlier keys
-// and values are in a KV cache. Decoding gives every sequence one row; prefill gives one sequence
-// several rows at following positions. The row count never changes, so that the bits of a row do
-// not depend on how many others are in use: rows that are not are idle.
+// and values are in a KV cache. Decoding gives every sequence one row; prefill gives sequences
+// several rows each, at following positions. The row count never changes, so that the bits of a row
+// do not depend on how many others are in use: rows that are not are idle.
 #pragma once
 
 #include <memory>
@@ -27,10 +27,14 @@ struct DecoderRows {
   int64_t max_blocks;
 };
 
+// What a pass is for. Prefill ends with the keys and values of the last layer: it leaves no hidden
+// states.
+enum class DecoderUse { prefill, decode };
+
 class Decoder {
  public:
   // At most `sequences` sequences a pass, each of at most max_context tokens.
-  Decoder(const Model& model, const KvCache& cache, int64_t rows, int64_t sequences,
+  Decoder(DecoderUse use, const Model& model, const KvCache& cache, int64_t rows, int64_t sequences,
           int64_t max_context);
   Decoder(const Decoder&) = delete;
   Decoder& operator=(const Decoder&) = delete;
@@ -39,7 +43,8 @@ class Decoder {
 
   DecoderRows idle_rows() const { return {rows_, sequences_, max_blocks_}; }
 
-  // Writes the rows' keys and values into the cache and leaves their hidden states in `hidden`.
+  // Writes the rows' keys and values into the cache and, of a decode pass, leaves their hidden
+  // states in `hidden`.
   void forward(const DecoderRows& rows);
 
   // Of the rows passed last. logits: [R, V] fp32.
@@ -49,9 +54,11 @@ class Decoder {
 
  private:
   void layers_forward();
+  void cache_forward(int index);
   void layer_forward(int index);
   void product(Tensor output, Tensor input, Tensor weight);
 
+  DecoderUse use_;
   const Model& model_;
   const KvCache& cache_;
   int64_t rows_;
