@@ -57,6 +57,19 @@ struct CachedHead {
     if (!in_place) visit(scratch, int64_t{0}, count);
   }
 
+  // Asks for rows [begin, begin + count) of the cache, as far as the second-level cache.
+  template <typename T>
+  void prefetch(const T* cache, int64_t begin, int64_t count) const {
+    asm volatile("");  // GCC drops calls of functions that do nothing but prefetch
+    constexpr int64_t kLine = 64 / sizeof(T);
+    for (int64_t done = 0; done < count;) {
+      const int64_t rows = std::min(contiguous(begin + done), count - done);
+      const T* source = cache + offset(begin + done);
+      for (int64_t i = 0; i < rows * head_dim; i += kLine) __builtin_prefetch(source + i, 0, 2);
+      done += rows;
+    }
+  }
+
   Tile tile_at(const float* rows) const { return {const_cast<float*>(rows), head_dim}; }
   NarrowTile tile_at(const bf16* rows) const { return {rows, head_dim}; }
 
@@ -92,7 +105,17 @@ struct DecodeTiles {
 struct RowRun {
   int64_t first;
   int64_t count;
-  int64_t work;  // for one head: about its pairs of a query and a key
+  int64_t longest;  // of their contexts
+
+  // For one head: about its pairs of a query and a key.
+  int64_t work() const { return count * std::max<int64_t>(1, longest); }
+};
+
+// What a worker does at a time: of the rows of a run, heads of one group.
+struct Item {
+  RowRun run;
+  int64_t first_head;
+  int64_t heads;
 };
 
 int64_t cut_into_runs(RowRun* runs, const DecodeAttention& args, int64_t max_rows) {
@@ -106,8 +129,7 @@ int64_t cut_into_runs(RowRun* runs, const DecodeAttention& args, int64_t max_row
            sequences[end] == sequences[first]) {
       ++end;
     }
-    const int32_t longest = std::max(1, *std::max_element(contexts + first, contexts + end));
-    runs[total++] = {first, end - first, (end - first) * longest};
+    runs[total++] = {first, end - first, *std::max_element(contexts + first, contexts + end)};
     first = end;
   }
   return total;
@@ -134,11 +156,32 @@ void online_softmax(const DecodeTiles& tiles, int64_t query, int64_t visible) {
   tiles.maximum[query] = maximum;
 }
 
+CachedHead cached_head(const DecodeAttention& args, const Item& item) {
+  return {args.keys, args.block_tables, args.row_sequences.as<int32_t>()[item.run.first],
+          item.first_head / (args.n_heads / args.n_kv_heads)};
+}
+
+// Asks for the block of positions that is used after the one at `begin`: the item's own, or the
+// first of the next item. The rows of a head that lie together are too few for the hardware to see
+// ahead.
 template <typename T>
-void attend(const DecodeAttention& args, const DecodeTiles& tiles, const RowRun& run,
-            int64_t first_head, int64_t heads) {
+void prefetch_after(const DecodeAttention& args, int64_t begin, const Item& item,
+                    const Item* next) {
+  const bool is_own = begin + kBlock < item.run.longest;
+  if (!is_own && next == nullptr) return;
+  const Item& owner = is_own ? item : *next;
+  const int64_t first = is_own ? begin + kBlock : 0;
+  const int64_t count = std::min<int64_t>(kBlock, owner.run.longest - first);
+  const CachedHead cached = cached_head(args, owner);
+  cached.prefetch(args.keys.as<T>(), first, count);
+  cached.prefetch(args.values.as<T>(), first, count);
+}
+
+template <typename T>
+void attend(const DecodeAttention& args, const DecodeTiles& tiles, const Item& item,
+            const Item* next) {
+  const auto& [run, first_head, heads] = item;
   const int64_t head_dim = args.keys.shape[3];
-  const int64_t kv_head = first_head / (args.n_heads / args.n_kv_heads);
   const int32_t* contexts = args.context_lengths.as<int32_t>() + run.first;
   const int64_t output_stride = args.output.shape[1];
   T* output = args.output.as<T>() + run.first * output_stride + first_head * head_dim;
@@ -159,11 +202,10 @@ void attend(const DecodeAttention& args, const DecodeTiles& tiles, const RowRun&
   std::fill(tiles.maximum, tiles.maximum + query_count, -std::numeric_limits<float>::infinity());
   std::fill(tiles.sum, tiles.sum + query_count, 0.0f);
 
-  const int64_t longest = *std::max_element(contexts, contexts + run.count);
-  const int32_t sequence = args.row_sequences.as<int32_t>()[run.first];
-  const CachedHead cached(args.keys, args.block_tables, sequence, kv_head);
-  for (int64_t begin = 0; begin < longest; begin += kBlock) {
-    const int64_t keys = std::min<int64_t>(kBlock, longest - begin);
+  const CachedHead cached = cached_head(args, item);
+  for (int64_t begin = 0; begin < run.longest; begin += kBlock) {
+    prefetch_after<T>(args, begin, item, next);
+    const int64_t keys = std::min<int64_t>(kBlock, run.longest - begin);
     cached.for_each_piece(tiles.key, args.keys.as<T>(), begin, keys,
                           [&](auto key, int64_t done, int64_t rows) {
                             const Tile& all = tiles.key_transposed;
@@ -244,18 +286,23 @@ void decode_attention(const DecodeAttention& args) {
 
   Scratch scratch(args.workspace.data);
   RowRun* runs = scratch.take<RowRun>(rows);
-  const int64_t run_count = cut_into_runs(runs, args, kBlock / heads);
+  const int64_t items = cut_into_runs(runs, args, kBlock / heads) * items_per_run;
+  const auto item_at = [&](int64_t index) {
+    const int64_t kv_head = index % items_per_run / chunks_per_group;
+    const int64_t first = index % chunks_per_group * heads;
+    return Item{.run = runs[index / items_per_run],
+                .first_head = kv_head * group + first,
+                .heads = std::min(heads, group - first)};
+  };
   uint8_t* thread_scratch = scratch.take<uint8_t>(0);
   visit_dtype(args.qkv.dtype, [&]<typename T>() {
-    const auto work = [&](int64_t item) { return runs[item / items_per_run].work; };
-    parallel_for_shares(run_count * items_per_run, work, [&](int64_t item) {
-      const int64_t kv_head = item % items_per_run / chunks_per_group;
-      const int64_t first = item % chunks_per_group * heads;
+    const auto work = [&](int64_t index) { return runs[index / items_per_run].work(); };
+    parallel_for_shares(items, work, [&](int64_t index) {
       Scratch own(thread_scratch +
                   static_cast<size_t>(omp_get_thread_num()) * tiles_bytes(head_dim));
       const DecodeTiles tiles(own, head_dim);
-      attend<T>(args, tiles, runs[item / items_per_run], kv_head * group + first,
-                std::min(heads, group - first));
+      const Item next = item_at(std::min(index + 1, items - 1));
+      attend<T>(args, tiles, item_at(index), index + 1 < items ? &next : nullptr);
     });
   });
 }
