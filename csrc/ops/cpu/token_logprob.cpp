@@ -11,20 +11,31 @@ namespace cria::cpu {
 
 namespace {
 
-// Rows of logits held at once: 32 MB at a vocabulary of 32,000. The count depends on T alone, so
-// that every product of a call has the same shape and a row comes out alike whatever its
-// neighbours.
-constexpr int64_t kMaxChunkRows = 256;
+// Rows whose gradients of logits are held at once: the more, the fewer passes over the gradient of
+// the head. And rows of fp32 logits (32 MB at a vocabulary of 32,000), which the softmax reads best
+// from the cache. Both depend on T alone, so that every product that gives rows has the same shape
+// and a row comes out alike whatever its neighbours.
+constexpr int64_t kMaxChunkRows = 512;
+constexpr int64_t kMaxLogitRows = 256;
 
-int64_t chunk_rows(int64_t tokens) { return std::min(kMaxChunkRows, (tokens + 15) / 16 * 16); }
+int64_t chunk_rows(int64_t tokens) {
+  const int64_t multiple = tokens < kMaxLogitRows ? 16 : kMaxLogitRows;
+  return std::min(kMaxChunkRows, (tokens + multiple - 1) / multiple * multiple);
+}
 
 struct Chunk {
   Tensor rows;             // [C] i32: which rows of the batch
   Tensor hidden;           // [C, d], zero beyond the last row
   Tensor hidden_gradient;  // [C, d]
-  Tensor logits;           // [C, V] fp32
-  Tensor logit_gradient;   // [C, V]; the memory of the logits in fp32
+  Tensor logit_gradient;   // [C, V]
+  Tensor logits;           // [L, V] fp32, but empty in fp32
+  int64_t logit_rows;      // L, of which C is a multiple
   size_t bytes = 0;
+
+  // [L, V], of rows [first, first + L). In fp32 their gradient takes their place.
+  Tensor logits_from(int64_t first) const {
+    return logits ? logits : logit_gradient.rows(first, logit_rows);
+  }
 };
 
 Chunk cut_workspace(void* workspace, int64_t tokens, int64_t hidden_size, int64_t vocab_size,
@@ -43,8 +54,9 @@ Chunk cut_workspace(void* workspace, int64_t tokens, int64_t hidden_size, int64_
   chunk.rows = take(DType::i32, {count});
   chunk.hidden = take(dtype, {count, hidden_size});
   chunk.hidden_gradient = take(dtype, {count, hidden_size});
-  chunk.logits = take(DType::f32, {count, vocab_size});
-  chunk.logit_gradient = dtype == DType::f32 ? chunk.logits : take(dtype, {count, vocab_size});
+  chunk.logit_gradient = take(dtype, {count, vocab_size});
+  chunk.logit_rows = std::min(count, kMaxLogitRows);
+  if (dtype != DType::f32) chunk.logits = take(DType::f32, {chunk.logit_rows, vocab_size});
   return chunk;
 }
 
@@ -144,18 +156,20 @@ int64_t gather(const TokenLogprobFused& args, const Chunk& chunk, int64_t& t) {
   return count;
 }
 
-// Everything between the product that gives the logits and those that take their gradient.
+// Everything between the product that gives the logits and those that take their gradient, for
+// rows [first, first + count) of the chunk.
 template <typename T>
-void softmax_rows(const TokenLogprobFused& args, const Chunk& chunk, int64_t count) {
+void softmax_rows(const TokenLogprobFused& args, const Chunk& chunk, int64_t first, int64_t count) {
   const int64_t vocab_size = args.head.values.shape[0];
   const float inverse_temperature = 1.0f / args.temperature;
-  const int32_t* rows = chunk.rows.as<int32_t>();
+  float* all_logits = chunk.logits_from(first).as<float>();
+  const int32_t* rows = chunk.rows.as<int32_t>() + first;
   const int32_t* targets = args.targets.as<int32_t>();
   parallel_for(count, 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int32_t row = rows[i];
       const int32_t target = targets[row];
-      float* logits = chunk.logits.as<float>() + i * vocab_size;
+      float* logits = all_logits + i * vocab_size;
       const float maximum = row_maximum(logits, vocab_size);
       if (args.predictions) {
         args.predictions.as<int32_t>()[row] = first_equal(logits, vocab_size, maximum);
@@ -175,8 +189,8 @@ void softmax_rows(const TokenLogprobFused& args, const Chunk& chunk, int64_t cou
         const float ratio = std::exp(logprob - args.old_logprobs.as<float>()[row]);
         gradient = at_ratio(gradient, ratio, args.cliprange);
       }
-      differentiate(chunk.logit_gradient.as<T>() + i * vocab_size, logits, vocab_size, softmax.sum,
-                    target, gradient * inverse_temperature);
+      differentiate(chunk.logit_gradient.as<T>() + (first + i) * vocab_size, logits, vocab_size,
+                    softmax.sum, target, gradient * inverse_temperature);
     }
   });
 }
@@ -207,17 +221,24 @@ void run(const TokenLogprobFused& args) {
 
   int64_t t = 0;
   while (const int64_t count = gather<T>(args, chunk, t)) {
-    linear_forward({.output = chunk.logits, .input = chunk.hidden, .weight = args.head});
-    softmax_rows<T>(args, chunk, count);
+    const int64_t step = chunk.logit_rows;
+    int64_t first = 0;
+    for (; first < count; first += step) {
+      const int64_t used = std::min(step, count - first);
+      linear_forward({.output = chunk.logits_from(first),
+                      .input = chunk.hidden.rows(first, step),
+                      .weight = args.head});
+      softmax_rows<T>(args, chunk, first, used);
+      if (has_backward(args)) zero(chunk.logit_gradient.rows(first + used, step - used));
+    }
     if (!has_backward(args)) continue;
-    zero(chunk.logit_gradient.rows(count, chunk.rows.size() - count));
     linear_backward_input({.input_gradient = chunk.hidden_gradient,
                            .output_gradient = chunk.logit_gradient,
                            .weight = args.head});
     scatter<T>(args.hidden_gradient, chunk, count);
     linear_backward_weight({.weight_gradient = args.head_gradient,
-                            .output_gradient = chunk.logit_gradient,
-                            .input = chunk.hidden});
+                            .output_gradient = chunk.logit_gradient.rows(0, first),
+                            .input = chunk.hidden.rows(0, first)});
   }
 }
 
