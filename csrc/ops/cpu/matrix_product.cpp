@@ -166,8 +166,8 @@ bool has_paired_blocks(const Desc& packed) {
 }
 
 // Packs [K, N], given transposed, into paired blocks. A block is the transposed of 64 rows of the
-// source, its pairs taken for fp32 elements: oneDNN's own reorder takes three times as long. False:
-// these rows cannot be read as vectors, and nothing was done.
+// source, its pairs taken for fp32 elements: oneDNN's own reorder takes two to ten times as long.
+// False: these rows cannot be read as vectors, and nothing was done.
 bool pack_pairs(void* packed, const void* transposed, int64_t k, int64_t n, const Desc& layout) {
   using attention::Tile;
   constexpr int64_t kColumns = 64, kPairs = 16;  // of a block
