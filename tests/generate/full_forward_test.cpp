@@ -116,6 +116,22 @@ TEST_P(FullForward, Bf16LogprobsOfEverySampledTokenAgree) {
   EXPECT_LE(distance.maximum, kBf16MaximumBound * rounding.maximum);
 }
 
+// Prompts that come in together, each beginning with the one before, which ends within a block that
+// has to be copied after it was computed.
+TEST_P(FullForward, PromptsThatComeInTogetherMayShareTheirBeginning) {
+  Engine engine(GetParam(), {.slots = 3, .keep_prefix = true}, DType::f32);
+  std::vector<GenerationRequest> requests;
+  const std::vector<int32_t> longest = random_prompt(40, engine.vocab_size(), 3);
+  for (const int64_t length : {6, 20, 40}) {
+    requests.push_back({.prompt = {longest.begin(), longest.begin() + length},
+                        .example = requests.size(),
+                        .settings = {.max_new_tokens = 12}});
+  }
+  const auto results = engine.generator().generate(requests);
+  const Distance distance = distance_from_full_forward(engine, requests, results);
+  EXPECT_LE(distance.maximum, kFp32Bound);
+}
+
 // Turns of a dialogue, each going on from the cache of those before; then a dialogue that parts
 // from it in the middle of a block, and one that has nothing in common with it.
 TEST_P(FullForward, KeptPrefixesGiveTheSameLogprobs) {

@@ -157,6 +157,26 @@ TEST_P(Linear, SameBitsEveryTime) {
   });
 }
 
+// However the copy is made, which depends on where the rows lie, and whatever was there before.
+TEST_P(Linear, PackedAlikeFromAnyAddress) {
+  constexpr std::pair<int64_t, int64_t> kWeights[] = {{288, 96}, {64, 32}, {144, 288}, {7, 64}};
+  for (const auto& [n, k] : kWeights) {
+    SCOPED_TRACE(Shape({n, k}).to_string());
+    const Matrix w = random_values(n * k, 1);
+    Matrix later(16, 0.0);
+    later.insert(later.end(), w.begin(), w.end());
+    const DeviceTensor here(*this, {n, k}, w), there(*this, {n * k + 16}, later);
+    const auto packed = [&](const Tensor& values) {
+      const size_t bytes = backend().linear_packed_bytes(values, LinearUse::forward);
+      if (bytes == 0) return std::vector<uint8_t>();
+      const DeviceTensor copy(*this, {static_cast<int64_t>(bytes)}, DType::u8);
+      backend().linear_pack({.packed = copy.tensor(), .values = values, .use = LinearUse::forward});
+      return copy.bytes();
+    };
+    EXPECT_EQ(packed(here.tensor()), packed(there.tensor().flat(16, n * k).view({n, k})));
+  }
+}
+
 TEST_P(Linear, NoRowsAreNothingToDo) {
   const DeviceTensor w(*this, {5, 3}, random_values(15, 1));
   const DeviceTensor gradient(*this, {5, 3}, random_values(15, 2), DType::f32);
