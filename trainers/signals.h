@@ -8,6 +8,12 @@
 
 namespace cria {
 
+// From now on `handler` runs when the main thread gets `signal`, on a stack of its own: in products
+// whose inner dimension is long, oneDNN's fp32 kernels point the stack pointer into the heap (the
+// workspace of jit_avx512_common_gemm_f32.cpp), where a handler's frame would overwrite what lies
+// before it. To be called by the main thread, which does the work that signals interrupt.
+void handle_signal(int signal, void (*handler)(int));
+
 // From now on these signals are noted instead of ending the process.
 void install_stop_signals();
 

@@ -10,6 +10,8 @@
 #include <langinfo.h>
 #include <unistd.h>
 
+#include "trainers/signals.h"
+
 namespace cria {
 
 struct LineInput::Editor {
@@ -78,13 +80,11 @@ struct sigaction action_before = {};
 
 InterruptWatch::InterruptWatch() {
   interrupts = 0;
-  struct sigaction action = {};
-  action.sa_handler = [](int) {
+  sigaction(SIGINT, nullptr, &action_before);
+  handle_signal(SIGINT, [](int) {
     interrupts = 1;
     std::signal(SIGINT, SIG_DFL);
-  };
-  action.sa_flags = SA_RESTART;
-  sigaction(SIGINT, &action, &action_before);
+  });
 }
 
 InterruptWatch::~InterruptWatch() { sigaction(SIGINT, &action_before, nullptr); }
