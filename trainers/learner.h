@@ -29,7 +29,9 @@ class Learner {
   CheckpointModel checkpoint_model(const std::string& folder = "");
   void loaded() { optimizer.masters_changed(); }
 
-  void forward(const PackedBatch& packed) { passes.forward(model, packed); }
+  void forward(const PackedBatch& packed, std::span<const int32_t> read = {}) {
+    passes.forward(model, packed, read);
+  }
   // After a head wrote activations.hidden_gradient.
   void backward();
   // The next backward() is the last before the update: as soon as the gradients of a block are

@@ -22,8 +22,9 @@ void PassBuffers::reserve(Arena& arena, const Model& model) {
   }
 }
 
-void PassBuffers::forward(const Model& model, const PackedBatch& packed) {
-  batch.upload(model.backend(), packed);
+void PassBuffers::forward(const Model& model, const PackedBatch& packed,
+                          std::span<const int32_t> read) {
+  batch.upload(model.backend(), packed, read);
   transformer_forward(model, activations, batch);
 }
 

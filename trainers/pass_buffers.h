@@ -15,8 +15,9 @@ class PassBuffers {
   // one set of buffers is planned.
   void reserve(Arena& arena, const Model& model);
 
-  // Uploads a batch and runs the transformer over it; then a head may read activations.hidden.
-  void forward(const Model& model, const PackedBatch& packed);
+  // Uploads a batch and runs the transformer over it; then a head may read activations.hidden, of
+  // the rows `read` if there are any, otherwise of all.
+  void forward(const Model& model, const PackedBatch& packed, std::span<const int32_t> read = {});
 
   int64_t max_tokens() const { return activations.plan().max_tokens; }
 

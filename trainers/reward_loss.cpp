@@ -59,9 +59,9 @@ std::array<double, 2> RewardLoss::gradients(size_t pair) const {
 }
 
 void RewardLoss::pass(Learner& learner, const MicroBatch& micro) {
-  learner.forward(micro.packed);
-  PassBuffers& passes = learner.passes;
   const std::vector<int32_t> rows = last_token_rows(micro.packed);
+  learner.forward(micro.packed, rows);
+  PassBuffers& passes = learner.passes;
   const std::vector<float> scores =
       passes.score_head.forward(learner.model, passes.activations, rows);
   std::vector<float> score_gradients;

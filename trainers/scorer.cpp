@@ -85,20 +85,22 @@ void Scorer::check(const Example& sequence, const std::string& where) const {
 }
 
 template <typename Visit>
-void Scorer::for_each_pack(std::span<const Example> sequences, const Visit& visit) {
+void Scorer::for_each_pack(std::span<const Example> sequences, Read read, const Visit& visit) {
   for (size_t begin = 0; begin < sequences.size();) {
     size_t end = begin;
     int64_t tokens = 0;
     while (end < sequences.size()) {
       const auto length = static_cast<int64_t>(sequences[end].ids.size());
       if (tokens + length > batch_tokens()) break;
+      if (read == Read::last_tokens && end - begin == kLastTokens) break;
       tokens += length;
       ++end;
     }
     CRIA_ASSERT(end > begin);
     const PackedBatch packed = pack_filled(sequences.subspan(begin, end - begin), batch_tokens());
     CRIA_ASSERT(packed.tokens() == batch_tokens());  // other row counts may give other bits
-    batch_.upload(model_.backend(), packed);
+    batch_.upload(model_.backend(), packed,
+                  read == Read::all ? std::vector<int32_t>() : last_token_rows(packed));
     transformer_forward(model_, activations_, batch_);
     visit(packed, begin);
     begin = end;
@@ -107,7 +109,7 @@ void Scorer::for_each_pack(std::span<const Example> sequences, const Visit& visi
 
 std::vector<std::vector<float>> Scorer::logprobs(std::span<const Example> sequences) {
   std::vector<std::vector<float>> result(sequences.size());
-  for_each_pack(sequences, [&](const PackedBatch& packed, size_t first) {
+  for_each_pack(sequences, Read::all, [&](const PackedBatch& packed, size_t first) {
     const std::vector<float> all = language_head_.forward(model_, activations_, batch_).logprobs;
     for (size_t s = 0; s < static_cast<size_t>(packed.sequence_count); ++s) {
       // The row of a token predicts the one after it.
@@ -121,7 +123,7 @@ std::vector<std::vector<float>> Scorer::logprobs(std::span<const Example> sequen
 
 std::vector<float> Scorer::rewards(std::span<const Example> sequences) {
   std::vector<float> result;
-  for_each_pack(sequences, [&](const PackedBatch& packed, size_t) {
+  for_each_pack(sequences, Read::last_tokens, [&](const PackedBatch& packed, size_t) {
     const std::vector<float> scores =
         score_head_.forward(model_, activations_, last_token_rows(packed));
     for (const float score : scores) require_finite(score);

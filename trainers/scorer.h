@@ -38,9 +38,14 @@ class Scorer {
   int64_t batch_tokens() const { return batch_.max_tokens(); }
 
  private:
+  // Which rows are read, kept by the last block. Of last tokens a pack has at most kLastTokens, so
+  // that they too are always as many rows.
+  enum class Read { all, last_tokens };
+  static constexpr size_t kLastTokens = 128;
+
   // Runs the transformer over pack after pack; visit(pack, index of its first sequence).
   template <typename Visit>
-  void for_each_pack(std::span<const Example> sequences, const Visit& visit);
+  void for_each_pack(std::span<const Example> sequences, Read read, const Visit& visit);
 
   const Model& model_;
   Activations activations_;

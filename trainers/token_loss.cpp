@@ -39,7 +39,7 @@ void TokenLoss::begin(std::span<const Group> batch, PassKind kind) {
 
 void TokenLoss::pass(Learner& learner, const MicroBatch& micro) {
   const PackedBatch& packed = micro.packed;
-  learner.forward(packed);
+  learner.forward(packed, target_rows(packed));
   LanguageHead::Result result;
   if (kind_ == PassKind::training) {
     std::vector<float> gradients(packed.weights.size());

@@ -151,4 +151,12 @@ std::vector<int32_t> last_token_rows(const PackedBatch& batch) {
   return rows;
 }
 
+std::vector<int32_t> target_rows(const PackedBatch& batch) {
+  std::vector<int32_t> rows;
+  for (size_t t = 0; t < batch.targets.size(); ++t) {
+    if (batch.targets[t] >= 0) rows.push_back(static_cast<int32_t>(t));
+  }
+  return rows;
+}
+
 }  // namespace cria

@@ -63,11 +63,16 @@ void Activations::reserve(Arena& arena, Backend& backend) {
   arena.reserve_workspace(workspace_, bytes);
 }
 
-// Narrows every view to the T tokens at hand, and points layers without buffers of their own to the
+// Narrows every view to the tokens at hand, and points layers without buffers of their own to the
 // first layer's.
-void Activations::use(int64_t tokens) {
+void Activations::use(const DeviceBatch& batch) {
+  const int64_t tokens = batch.tokens();
+  const int64_t kept = batch.kept_tokens();
   CRIA_ASSERT(tokens <= plan_.max_tokens);
-  const auto narrow = [&](Tensor planned) { return planned ? planned.rows(0, tokens) : Tensor{}; };
+  const auto first = [](Tensor planned, int64_t rows) {
+    return planned ? planned.rows(0, rows) : Tensor{};
+  };
+  const auto narrow = [&](Tensor planned) { return first(planned, tokens); };
   for (size_t i = 0; i < layers_.size(); ++i) {
     const Layer& own = planned_layers_[i];
     const Layer& rest = own.qkv ? own : planned_layers_[0];
@@ -82,16 +87,31 @@ void Activations::use(int64_t tokens) {
                   .middle_rms = narrow(rest.middle_rms),
                   .gate_up = narrow(rest.gate_up)};
   }
-  shared_ = {.normed = narrow(planned_.normed),
-             .branch = narrow(planned_.branch),
-             .mlp_mid = narrow(planned_.mlp_mid),
-             .final_input = narrow(planned_.final_input),
-             .final_rms = narrow(planned_.final_rms),
-             .hidden = narrow(planned_.hidden),
-             .gradient = narrow(planned_.gradient),
-             .normed_gradient = narrow(planned_.normed_gradient),
-             .mix_gradient = narrow(planned_.mix_gradient),
-             .qkv_gradient = narrow(planned_.qkv_gradient)};
+  Layer& last = layers_.back();
+  for (Tensor* tensor : {&last.middle, &last.middle_rms, &last.gate_up}) {
+    *tensor = first(*tensor, kept);
+  }
+  const auto shared = [&](int64_t rows) {
+    return Shared{.normed = first(planned_.normed, rows),
+                  .branch = first(planned_.branch, rows),
+                  .mlp_mid = first(planned_.mlp_mid, rows),
+                  .final_input = first(planned_.final_input, rows),
+                  .final_rms = first(planned_.final_rms, rows),
+                  .hidden = first(planned_.hidden, rows),
+                  .gradient = first(planned_.gradient, rows),
+                  .normed_gradient = first(planned_.normed_gradient, rows),
+                  .mix_gradient = first(planned_.mix_gradient, rows),
+                  .qkv_gradient = first(planned_.qkv_gradient, rows)};
+  };
+  shared_ = shared(tokens);
+  kept_ = shared(kept);
+  kept_mix_ = {};
+  if (kept < tokens) {
+    // Its place is one that nothing else needs from attention's forward pass to its backward.
+    const Tensor free = plan_.training ? shared_.qkv_gradient : last.qkv;
+    kept_mix_ =
+        free.flat(0, (kept + 1) * config_.query_size()).view({kept + 1, config_.query_size()});
+  }
   hidden = shared_.hidden;
   hidden_gradient = shared_.normed_gradient;
 }
@@ -114,7 +134,7 @@ std::string Activations::first_non_finite(Backend& backend) const {
     if (bad(layer.middle)) return fmt::format("residual stream before the MLP of layer {}", i);
     if (bad(layer.gate_up)) return fmt::format("gate or up product of layer {}", i);
   }
-  if (bad(shared_.final_input)) return "residual stream after the last layer";
+  if (bad(kept_.final_input)) return "residual stream after the last layer";
   if (bad(shared_.hidden)) return "output of the final norm";
   return {};
 }
@@ -131,6 +151,9 @@ class BlockPass {
         weights_(model.weights.layer(index)),
         layer_(activations.layers_[static_cast<size_t>(index)]),
         shared_(activations.shared_),
+        keeps_all_(batch.keeps_all() || index + 1 < model.config().num_hidden_layers),
+        kept_(keeps_all_ ? activations.shared_ : activations.kept_),
+        kept_mix_(activations.kept_mix_),
         workspace_(activations.workspace_) {
     backend_.begin_range("layer", index);
   }
@@ -145,7 +168,8 @@ class BlockPass {
                                         .batch = batch_.ids.data,
                                         .tokens = batch_.tokens(),
                                         .sequences = batch_.sequence_offsets.shape[0] - 1,
-                                        .max_sequence_length = batch_.max_sequence_length()};
+                                        .max_sequence_length = batch_.max_sequence_length(),
+                                        .kept_tokens = batch_.kept_tokens()};
     if (recordings_.size() >= Activations::kMaxRecordings && !recordings_.contains(shape)) {
       return work();
     }
@@ -153,7 +177,7 @@ class BlockPass {
   }
 
   // normed = norm(input), where the residual stream entering the block is known already.
-  void enter() { norm(layer_.input, layer_.input_rms, weights_.attention_norm); }
+  void enter() { norm(shared_.normed, layer_.input, layer_.input_rms, weights_.attention_norm); }
 
   // The same, adding what the block before contributed: input = previous middle + branch.
   void enter_from(Tensor previous_middle) {
@@ -178,34 +202,49 @@ class BlockPass {
                                 .max_sequence_length = batch_.max_sequence_length(),
                                 .scale = attention_scale(),
                                 .workspace = workspace_});
-    product(shared_.branch, layer_.attention_mix, weights_.attention_out);
-    add_and_norm(layer_.middle, layer_.input, layer_.middle_rms, weights_.mlp_norm, shared_.normed);
-    product(layer_.gate_up, shared_.normed, weights_.gate_up);
+    if (!keeps_all_) {
+      gather_kept(mix(), layer_.attention_mix);
+      gather_kept(layer_.middle, layer_.input);
+    }
+    product(kept_.branch, mix(), weights_.attention_out);
+    add_and_norm(layer_.middle, keeps_all_ ? layer_.input : layer_.middle, layer_.middle_rms,
+                 weights_.mlp_norm, kept_.normed);
+    product(layer_.gate_up, kept_.normed, weights_.gate_up);
   }
 
   // branch = what the MLP adds to the residual stream.
   void forward_down() {
-    backend_.swiglu_forward({.output = shared_.mlp_mid, .gate_up = layer_.gate_up});
-    product(shared_.branch, shared_.mlp_mid, weights_.down);
+    backend_.swiglu_forward({.output = kept_.mlp_mid, .gate_up = layer_.gate_up});
+    product(kept_.branch, kept_.mlp_mid, weights_.down);
   }
 
   // shared gradient: in, of the residual stream after the block; out, of the one before it.
   void backward(const LayerTensors& gradients) {
     // MLP. The gradient of gate_up takes its place, and mlp_mid that of its own gradient.
-    product_backward_input(shared_.mlp_mid, shared_.gradient, weights_.down);
+    product_backward_input(kept_.mlp_mid, kept_.gradient, weights_.down);
     backend_.swiglu_backward({.gate_up_gradient = layer_.gate_up,
-                              .output = shared_.mlp_mid,
-                              .output_gradient = shared_.mlp_mid,
+                              .output = kept_.mlp_mid,
+                              .output_gradient = kept_.mlp_mid,
                               .gate_up = layer_.gate_up});
-    product_backward_weight(gradients.down, shared_.gradient, shared_.mlp_mid);
-    norm(layer_.middle, layer_.middle_rms, weights_.mlp_norm);
-    product_backward(shared_.normed_gradient, gradients.gate_up, layer_.gate_up, shared_.normed,
+    product_backward_weight(gradients.down, kept_.gradient, kept_.mlp_mid);
+    norm(kept_.normed, layer_.middle, layer_.middle_rms, weights_.mlp_norm);
+    product_backward(kept_.normed_gradient, gradients.gate_up, layer_.gate_up, kept_.normed,
                      weights_.gate_up);
-    norm_backward(gradients.mlp_norm, layer_.middle, layer_.middle_rms, weights_.mlp_norm);
+    norm_backward(gradients.mlp_norm, kept_, kept_.gradient, layer_.middle, layer_.middle_rms,
+                  weights_.mlp_norm);
 
     // Attention.
-    product_backward(shared_.mix_gradient, gradients.attention_out, shared_.gradient,
-                     layer_.attention_mix, weights_.attention_out);
+    Tensor residual_gradient = shared_.gradient;
+    if (keeps_all_) {
+      product_backward(shared_.mix_gradient, gradients.attention_out, shared_.gradient,
+                       layer_.attention_mix, weights_.attention_out);
+    } else {
+      product_backward(mix(), gradients.attention_out, kept_.gradient, mix(),
+                       weights_.attention_out);
+      scatter_kept(shared_.mix_gradient, kept_mix_);
+      residual_gradient = shared_.branch;
+      scatter_kept(residual_gradient, shared_.gradient.rows(0, batch_.kept_tokens() + 1));
+    }
     backend_.attention_backward({.qkv_gradient = shared_.qkv_gradient,
                                  .output_gradient = shared_.mix_gradient,
                                  .output = layer_.attention_mix,
@@ -219,11 +258,34 @@ class BlockPass {
                                  .positions = batch_.positions,
                                  .rope_table = model_.rope_table,
                                  .workspace = workspace_});
-    norm(layer_.input, layer_.input_rms, weights_.attention_norm);
+    norm(shared_.normed, layer_.input, layer_.input_rms, weights_.attention_norm);
     product_backward(shared_.normed_gradient, gradients.qkv, shared_.qkv_gradient, shared_.normed,
                      weights_.qkv);
-    norm_backward(gradients.attention_norm, layer_.input, layer_.input_rms,
-                  weights_.attention_norm);
+    norm_backward(gradients.attention_norm, shared_, residual_gradient, layer_.input,
+                  layer_.input_rms, weights_.attention_norm);
+  }
+
+  // What follows the last block.
+  void forward_final_norm() {
+    const Tensor weight = model_.weights.final_norm();
+    if (keeps_all_) {
+      return add_and_norm(kept_.final_input, layer_.middle, kept_.final_rms, weight,
+                          shared_.hidden);
+    }
+    add_and_norm(kept_.final_input, layer_.middle, kept_.final_rms, weight, kept_.normed);
+    scatter_kept(shared_.hidden, shared_.normed.rows(0, batch_.kept_tokens() + 1));
+  }
+
+  // From the gradient of hidden to that of the residual stream after the last block.
+  void backward_final_norm(Tensor weight_gradient, Tensor hidden_gradient) {
+    if (!keeps_all_) gather_kept(kept_.branch, hidden_gradient);
+    backend_.rmsnorm_backward({.input_gradient = kept_.gradient,
+                               .weight_gradient = weight_gradient,
+                               .output_gradient = keeps_all_ ? hidden_gradient : kept_.branch,
+                               .input = kept_.final_input,
+                               .inverse_rms = kept_.final_rms,
+                               .weight = model_.weights.final_norm(),
+                               .workspace = workspace_});
   }
 
   // residual_output = branch + residual;  output = norm(residual_output).
@@ -232,7 +294,7 @@ class BlockPass {
     backend_.rmsnorm_forward({.output = output,
                               .residual_output = residual_output,
                               .inverse_rms = inverse_rms,
-                              .input = shared_.branch,
+                              .input = shared_.branch.rows(0, residual_output.shape[0]),
                               .residual = residual,
                               .weight = weight,
                               .epsilon = config_.rms_norm_eps});
@@ -262,20 +324,36 @@ class BlockPass {
     product_backward_input(input_gradient, output_gradient, weight);
   }
 
-  void norm(Tensor input, Tensor inverse_rms, Tensor weight) {
-    backend_.rmsnorm_forward({.output = shared_.normed,
+  void norm(Tensor output, Tensor input, Tensor inverse_rms, Tensor weight) {
+    backend_.rmsnorm_forward({.output = output,
                               .inverse_rms = inverse_rms,
                               .input = input,
                               .weight = weight,
                               .epsilon = config_.rms_norm_eps});
   }
 
+  // [K, H D] what the attention gives to the rows that are kept.
+  Tensor mix() const {
+    return keeps_all_ ? layer_.attention_mix : kept_mix_.rows(0, batch_.kept_tokens());
+  }
+
+  // Rows that are kept, out of all and back among them (an embedding is a gather of rows). The last
+  // of the K + 1 rows of `kept` is for those that are not: 0.
+  void gather_kept(Tensor kept, Tensor all) {
+    backend_.embedding_forward({.output = kept, .table = all, .ids = batch_.kept});
+  }
+  void scatter_kept(Tensor all, Tensor kept) {
+    backend_.zero(kept.rows(batch_.kept_tokens(), 1));
+    backend_.embedding_forward({.output = all, .table = kept, .ids = batch_.kept_places});
+  }
+
   // Adds the norm's gradient to the one that the residual stream carries past it.
-  void norm_backward(Tensor weight_gradient, Tensor input, Tensor inverse_rms, Tensor weight) {
-    backend_.rmsnorm_backward({.input_gradient = shared_.gradient,
+  void norm_backward(Tensor weight_gradient, const Activations::Shared& shared,
+                     Tensor residual_gradient, Tensor input, Tensor inverse_rms, Tensor weight) {
+    backend_.rmsnorm_backward({.input_gradient = shared.gradient,
                                .weight_gradient = weight_gradient,
-                               .output_gradient = shared_.normed_gradient,
-                               .residual_gradient = shared_.gradient,
+                               .output_gradient = shared.normed_gradient,
+                               .residual_gradient = residual_gradient,
                                .input = input,
                                .inverse_rms = inverse_rms,
                                .weight = weight,
@@ -290,13 +368,15 @@ class BlockPass {
   const LayerTensors weights_;
   const Activations::Layer& layer_;
   const Activations::Shared& shared_;
+  const bool keeps_all_;             // rows after attention
+  const Activations::Shared& kept_;  // what comes after attention
+  const Tensor kept_mix_;
   const Tensor workspace_;
 };
 
 void transformer_forward(const Model& model, Activations& activations, const DeviceBatch& batch,
                          const LayerVisitor& visit) {
-  activations.use(batch.tokens());
-  const Activations::Shared& shared = activations.shared_;
+  activations.use(batch);
   Tensor middle;
   for (int i = 0; i < model.config().num_hidden_layers; ++i) {
     BlockPass block(model, activations, batch, i);
@@ -322,28 +402,18 @@ void transformer_forward(const Model& model, Activations& activations, const Dev
       block.recorded(nullptr, pass);
     }
     middle = layer.middle;
-    if (i + 1 == model.config().num_hidden_layers) {
-      block.add_and_norm(shared.final_input, middle, shared.final_rms, model.weights.final_norm(),
-                         shared.hidden);
-    }
+    if (i + 1 == model.config().num_hidden_layers) block.forward_final_norm();
   }
 }
 
 void transformer_backward(const Model& model, ParameterSet& gradients, Activations& activations,
                           const DeviceBatch& batch, const BlockVisitor& is_complete) {
   CRIA_ASSERT(activations.plan().training);
-  const Activations::Shared& shared = activations.shared_;
-  Backend& backend = model.backend();
-  backend.rmsnorm_backward({.input_gradient = shared.gradient,
-                            .weight_gradient = gradients.final_norm(),
-                            .output_gradient = activations.hidden_gradient,
-                            .input = shared.final_input,
-                            .inverse_rms = shared.final_rms,
-                            .weight = model.weights.final_norm(),
-                            .workspace = activations.workspace_});
-  if (is_complete) is_complete(gradients.block_count() - 1);
   const bool recompute = activations.plan().recompute == Recompute::block;
   const int last = model.config().num_hidden_layers - 1;
+  BlockPass(model, activations, batch, last)
+      .backward_final_norm(gradients.final_norm(), activations.hidden_gradient);
+  if (is_complete) is_complete(gradients.block_count() - 1);
   for (int i = last; i >= 0; --i) {
     BlockPass block(model, activations, batch, i);
     const LayerTensors of_layer = gradients.layer(i);
@@ -356,10 +426,10 @@ void transformer_backward(const Model& model, ParameterSet& gradients, Activatio
     });
     if (is_complete) is_complete(1 + static_cast<size_t>(i));
   }
-  backend.embedding_backward({.table_gradient = gradients.embedding(),
-                              .output_gradient = shared.gradient,
-                              .ids = batch.ids,
-                              .workspace = activations.workspace_});
+  model.backend().embedding_backward({.table_gradient = gradients.embedding(),
+                                      .output_gradient = activations.shared_.gradient,
+                                      .ids = batch.ids,
+                                      .workspace = activations.workspace_});
   if (is_complete) is_complete(0);
 }
 

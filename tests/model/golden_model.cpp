@@ -55,15 +55,17 @@ GoldenModel::GoldenModel(const std::string& name, DType dtype, const PassPlan& p
   model_.weights_changed();
 }
 
-PackedBatch GoldenModel::forward(const std::vector<Example>& sequences) {
+PackedBatch GoldenModel::forward(const std::vector<Example>& sequences,
+                                 std::span<const int32_t> read) {
   PackedBatch packed = pack(sequences);
-  batch_.upload(*backend_, packed);
+  batch_.upload(*backend_, packed, read);
   transformer_forward(model_, activations_, batch_);
   return packed;
 }
 
-std::vector<float> GoldenModel::outputs(const std::vector<Example>& sequences) {
-  const PackedBatch packed = forward(sequences);
+std::vector<float> GoldenModel::outputs(const std::vector<Example>& sequences,
+                                        std::span<const int32_t> read) {
+  const PackedBatch packed = forward(sequences, read);
   if (layout_.config().head == HeadKind::score) {
     std::vector<int32_t> rows(static_cast<size_t>(packed.real_tokens));
     std::iota(rows.begin(), rows.end(), 0);
@@ -77,8 +79,9 @@ std::vector<float> GoldenModel::outputs(const std::vector<Example>& sequences) {
   return logprobs;
 }
 
-double GoldenModel::loss_with_gradients(const std::vector<Example>& sequences) {
-  const PackedBatch packed = forward(sequences);
+double GoldenModel::loss_with_gradients(const std::vector<Example>& sequences,
+                                        std::span<const int32_t> read) {
+  const PackedBatch packed = forward(sequences, read);
   const double weight_sum = packed.weight_sum();
   std::vector<float> logprob_gradients;
   for (const float weight : packed.weights) {

@@ -29,18 +29,21 @@ class GoldenModel {
               const std::string& device = test_device());
 
   // Log-probabilities of tokens 2..T of every sequence, one after the other; for a reward model the
-  // score at each token. `sequences` are packed into one batch.
-  std::vector<float> outputs(const std::vector<Example>& sequences);
+  // score at each token. `sequences` are packed into one batch, of which the head reads the rows
+  // `read`, or all.
+  std::vector<float> outputs(const std::vector<Example>& sequences,
+                             std::span<const int32_t> read = {});
 
   // Weighted token loss of the batch; its gradients are added to gradients().
-  double loss_with_gradients(const std::vector<Example>& sequences);
+  double loss_with_gradients(const std::vector<Example>& sequences,
+                             std::span<const int32_t> read = {});
 
   const Model& model() const { return model_; }
   const ParameterLayout& layout() const { return layout_; }
   std::vector<float> gradient(size_t block, const ParameterTensor& tensor) const;
 
  private:
-  PackedBatch forward(const std::vector<Example>& sequences);
+  PackedBatch forward(const std::vector<Example>& sequences, std::span<const int32_t> read);
 
   std::unique_ptr<Backend> backend_;
   ParameterLayout layout_;

@@ -202,6 +202,55 @@ TEST_P(PpoBits, KlIsZeroAtTheStartAndTheFirstRatioIsOne) {
   EXPECT_EQ(third.approx_kl, 0.0);
 }
 
+// Scoring leaves the first update's pass behind. A copy of it is not known to be the same.
+TEST_P(PpoBits, TheFirstUpdateGoesOnFromScoring) {
+  const GivenRollouts given(golden_run()["iterations"][0]);
+  std::vector<UpdateFigures> found;
+  std::vector<std::vector<float>> logprobs;
+  for (const bool is_known : {true, false}) {
+    SmallPpo ppo(small_config(GetParam()));
+    RolloutBatch batch = given.batch();
+    const std::vector<MiniBatch> mini_batches = ppo.prepare(batch);
+    const std::vector<MiniBatch> copies(mini_batches.begin(), mini_batches.end());
+    Learner& policy = ppo.models.policy();
+    if (!is_known) policy.forward(mini_batches[1].passes[0].packed);
+    found.push_back(ppo.passes.update(batch, (is_known ? mini_batches : copies)[0], 1, 1e-3));
+    // What the update made of the policy.
+    policy.forward(copies[0].passes[0].packed);
+    logprobs.push_back(policy.passes.language_head
+                           .forward(policy.model, policy.passes.activations, policy.passes.batch)
+                           .logprobs);
+  }
+  EXPECT_EQ(found[0].policy_loss, found[1].policy_loss);
+  EXPECT_EQ(found[0].policy_grad_norm, found[1].policy_grad_norm);
+  EXPECT_EQ(found[0].value_grad_norm, found[1].value_grad_norm);
+  EXPECT_EQ(logprobs[0], logprobs[1]);
+}
+
+// In passes of which the last block keeps the rows of answers alone.
+TEST_P(PpoBits, TheFirstRatioIsOneWhereFewRowsAreRead) {
+  PpoConfig config = small_config(GetParam());
+  config.data.max_length = 100;
+  config.training.micro_batch_tokens = 512;
+  SmallPpo ppo(config);
+  std::vector<Prompt> prompts(6);
+  std::vector<Rollout> rollouts;
+  for (Prompt& prompt : prompts) {
+    for (int32_t i = 0; i < 100; ++i) {
+      const auto rollout = static_cast<int32_t>(rollouts.size());
+      prompt.ids.push_back(4 + (rollout + 3) * i % 90);
+    }
+    rollouts.push_back({.prompt = &prompt, .answer = {50, 60, 70, 2}, .finished_by_eos = true});
+    rollouts.back().score.combined = static_cast<float>(rollouts.size());
+  }
+  RolloutBatch batch(std::move(rollouts));
+  const std::vector<MiniBatch> mini_batches = ppo.prepare(batch);
+  ASSERT_EQ(mini_batches[0].passes[0].packed.tokens(), 384);
+  EXPECT_EQ(batch.logprobs, batch.reference_logprobs);
+  EXPECT_EQ(ppo.models.policy().passes.batch.kept_tokens(), 128);
+  EXPECT_EQ(ppo.passes.update(batch, mini_batches[0], 1, 1e-3).ratio, 1.0);
+}
+
 TEST(PpoModels, TheValueModelStartsAsTheRewardModel) {
   SmallPpo ppo(small_config());
   Answer answer{.sequence = {.ids = {1, 40, 50, 60, 70, 2}}};

@@ -140,5 +140,24 @@ TEST_P(ScorerBits, AloneOrInCompany) {
   }
 }
 
+// More sequences than a pass keeps rows for: one with fewer or more would have other bits.
+TEST_P(ScorerBits, RewardsAloneOrInCompany) {
+  const auto& [device, dtype] = GetParam();
+  const bool slow = device == "emulated";
+  ModelConfig config = slow ? narrow_model() : wide_model();
+  config.head = HeadKind::score;
+  ScoringModel model(config, device, dtype, slow ? 384 : 1024);
+  std::vector<Example> sequences;
+  for (int64_t i = 0; i < 150; ++i) {
+    sequences.push_back(sequence(1 + i % 5, static_cast<uint64_t>(i)));
+  }
+  const std::vector<float> together = model.scorer().rewards(sequences);
+  ASSERT_EQ(together.size(), sequences.size());
+  for (size_t i = 0; i < sequences.size(); i += slow ? 37 : 7) {
+    EXPECT_EQ(model.scorer().rewards(std::span(&sequences[i], 1)).front(), together[i])
+        << "sequence " << i;
+  }
+}
+
 }  // namespace
 }  // namespace cria

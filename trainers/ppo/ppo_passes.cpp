@@ -1,6 +1,7 @@
 #include "trainers/ppo/ppo_passes.h"
 
 #include <cmath>
+#include <utility>
 
 #include "trainers/ppo/losses.h"
 
@@ -46,18 +47,19 @@ std::vector<MiniBatch> make_mini_batches(const RolloutBatch& batch, std::span<co
 }
 
 // Token j of an answer is predicted at the row of the token before it.
-std::vector<PpoPasses::TokenPlace> PpoPasses::answer_tokens(const RolloutBatch& batch,
-                                                            const MicroBatch& pass) {
-  std::vector<TokenPlace> places;
+PpoPasses::AnswerTokens PpoPasses::answer_tokens(const RolloutBatch& batch,
+                                                 const MicroBatch& pass) {
+  AnswerTokens tokens;
   for (size_t s = 0; s < pass.groups.size(); ++s) {
     const auto rollout = static_cast<size_t>(pass.groups[s]->front().item);
     const size_t prompt = batch.rollouts[rollout].prompt->ids.size();
     const auto begin = static_cast<size_t>(pass.packed.sequence_offsets[s]);
     for (size_t j = 0; j < batch.rollouts[rollout].answer.size(); ++j) {
-      places.push_back({.row = begin + prompt - 1 + j, .token = batch.token_offsets[rollout] + j});
+      tokens.rows.push_back(static_cast<int32_t>(begin + prompt - 1 + j));
+      tokens.places.push_back(batch.token_offsets[rollout] + j);
     }
   }
-  return places;
+  return tokens;
 }
 
 void PpoPasses::score_tokens(RolloutBatch& batch, std::span<const MiniBatch> mini_batches,
@@ -72,25 +74,27 @@ void PpoPasses::score_tokens(RolloutBatch& batch, std::span<const MiniBatch> min
   for (const MiniBatch& mini_batch : mini_batches) {
     total += static_cast<int64_t>(mini_batch.passes.size());
   }
-  for (const MiniBatch& mini_batch : mini_batches) {
-    for (const MicroBatch& pass : mini_batch.passes) {
-      const std::vector<TokenPlace> tokens = answer_tokens(batch, pass);
-      const auto language_pass = [&](const Model& model, PassBuffers& passes) {
-        passes.forward(model, pass.packed);
+  // Backwards, and the policy last: the first update begins with what is then in its activations.
+  for (auto mini_batch = mini_batches.rbegin(); mini_batch != mini_batches.rend(); ++mini_batch) {
+    for (auto next = mini_batch->passes.rbegin(); next != mini_batch->passes.rend(); ++next) {
+      const MicroBatch& pass = *next;
+      const auto [rows, places] = answer_tokens(batch, pass);
+      const auto language_pass = [&, &rows = rows](const Model& model, PassBuffers& passes) {
+        passes.forward(model, pass.packed, rows);
         return passes.language_head.forward(model, passes.activations, passes.batch, temperature);
       };
-      Learner& policy = models_.policy();
-      const LanguageHead::Result current = language_pass(policy.model, policy.passes);
-      const LanguageHead::Result reference =
-          language_pass(models_.reference(), models_.reference_passes());
       Learner& value = models_.value();
-      value.forward(pass.packed);
-      std::vector<int32_t> rows;
-      for (const TokenPlace& place : tokens) rows.push_back(static_cast<int32_t>(place.row));
+      value.forward(pass.packed, rows);
       const std::vector<float> scores =
           value.passes.score_head.forward(value.model, value.passes.activations, rows);
-      for (size_t i = 0; i < tokens.size(); ++i) {
-        const auto [row, token] = tokens[i];
+      const LanguageHead::Result reference =
+          language_pass(models_.reference(), models_.reference_passes());
+      Learner& policy = models_.policy();
+      const LanguageHead::Result current = language_pass(policy.model, policy.passes);
+      scored_last_ = &pass;
+      for (size_t i = 0; i < places.size(); ++i) {
+        const auto row = static_cast<size_t>(rows[i]);
+        const size_t token = places[i];
         logprobs[token] = static_cast<double>(current.logprobs[row]);
         entropies[token] = static_cast<double>(current.entropies[row]);
         reference_logprobs[token] = static_cast<double>(reference.logprobs[row]);
@@ -119,21 +123,16 @@ UpdateFigures PpoPasses::update(const RolloutBatch& batch, const MiniBatch& mini
   ValueLossSums value_sums;
   double entropy = 0;
   for (const MicroBatch& pass : mini_batch.passes) {
-    const std::vector<TokenPlace> places = answer_tokens(batch, pass);
-    std::vector<size_t> tokens;
-    std::vector<int32_t> rows;
-    for (const TokenPlace& place : places) {
-      tokens.push_back(place.token);
-      rows.push_back(static_cast<int32_t>(place.row));
-    }
+    const auto [rows, places] = answer_tokens(batch, pass);
 
-    policy.forward(pass.packed);
+    if (std::exchange(scored_last_, nullptr) != &pass) policy.forward(pass.packed, rows);
     std::vector<float> at_ratio_one(static_cast<size_t>(pass.packed.tokens()), 0.0f);
     std::vector<float> old_logprobs(at_ratio_one.size(), 0.0f);
-    for (const TokenPlace& place : places) {
-      at_ratio_one[place.row] =
-          policy_gradient_at_ratio_one(batch.advantages[place.token], mini_batch.token_count);
-      old_logprobs[place.row] = batch.logprobs[place.token];
+    for (size_t i = 0; i < places.size(); ++i) {
+      const auto row = static_cast<size_t>(rows[i]);
+      at_ratio_one[row] =
+          policy_gradient_at_ratio_one(batch.advantages[places[i]], mini_batch.token_count);
+      old_logprobs[row] = batch.logprobs[places[i]];
     }
     const LanguageHead::Result current = policy.passes.language_head.forward_backward(
         policy.model, policy.optimizer.gradients(), policy.passes.activations, policy.passes.batch,
@@ -142,12 +141,12 @@ UpdateFigures PpoPasses::update(const RolloutBatch& batch, const MiniBatch& mini
          .cliprange = static_cast<float>(config_.ppo.cliprange)},
         temperature);
     std::vector<float> logprobs;
-    for (const TokenPlace& place : places) {
-      logprobs.push_back(current.logprobs[place.row]);
-      entropy += static_cast<double>(current.entropies[place.row]);
+    for (const int32_t row : rows) {
+      logprobs.push_back(current.logprobs[static_cast<size_t>(row)]);
+      entropy += static_cast<double>(current.entropies[static_cast<size_t>(row)]);
     }
     const PolicyLossSums policy_pass =
-        policy_loss(logprobs, gather(batch.logprobs, tokens), gather(batch.advantages, tokens),
+        policy_loss(logprobs, gather(batch.logprobs, places), gather(batch.advantages, places),
                     config_.ppo.cliprange);
     check_finite(policy_pass.loss, "policy loss", policy);
     const bool is_last = &pass == &mini_batch.passes.back();
@@ -158,12 +157,12 @@ UpdateFigures PpoPasses::update(const RolloutBatch& batch, const MiniBatch& mini
     policy_sums.approx_kl += policy_pass.approx_kl;
     policy_sums.ratio += policy_pass.ratio;
 
-    value.forward(pass.packed);
+    value.forward(pass.packed, rows);
     const std::vector<float> values =
         value.passes.score_head.forward(value.model, value.passes.activations, rows);
     std::vector<float> gradients(places.size());
     const ValueLossSums value_pass =
-        value_loss(gradients, values, gather(batch.values, tokens), gather(batch.returns, tokens),
+        value_loss(gradients, values, gather(batch.values, places), gather(batch.returns, places),
                    {.cliprange = config_.ppo.cliprange_value, .vf_coef = config_.ppo.vf_coef},
                    mini_batch.token_count);
     check_finite(value_pass.loss, "value loss", value);

@@ -49,16 +49,19 @@ class PpoPasses {
   void score_tokens(RolloutBatch& batch, std::span<const MiniBatch> mini_batches,
                     const std::function<void(int64_t, int64_t)>& progress);
 
-  // One optimizer step of policy and value model. `step` counts them, from 1.
+  // One optimizer step of policy and value model. `step` counts them, from 1. Right after
+  // score_tokens, whose last pass is the policy's over the first of these, that one is not
+  // repeated.
   UpdateFigures update(const RolloutBatch& batch, const MiniBatch& mini_batch, int64_t step,
                        double learning_rate);
 
  private:
-  struct TokenPlace {
-    size_t row;    // of the pass, whose prediction it is
-    size_t token;  // in the batch
+  // The answer tokens of a pass: the rows that predict them, and their places in the batch.
+  struct AnswerTokens {
+    std::vector<int32_t> rows;
+    std::vector<size_t> places;
   };
-  static std::vector<TokenPlace> answer_tokens(const RolloutBatch& batch, const MicroBatch& pass);
+  static AnswerTokens answer_tokens(const RolloutBatch& batch, const MicroBatch& pass);
   void check_finite(double loss, const char* what, const Learner& learner) const;
   double step_of(Learner& learner, const char* what, int64_t step, double learning_rate);
 
@@ -66,6 +69,7 @@ class PpoPasses {
   Communicator& communicator_;
   Reduction& reduction_;
   const PpoConfig& config_;
+  const MicroBatch* scored_last_ = nullptr;  // what the policy's activations are of, if it is known
 };
 
 }  // namespace cria

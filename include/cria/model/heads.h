@@ -84,7 +84,9 @@ class ScoreHead {
   Tensor workspace_;
 };
 
-// Row of the last token of each sequence that came in (the tail is none).
+// The rows that heads read: of the last token of each sequence that came in (the tail is none), or
+// of all tokens that have a target.
 std::vector<int32_t> last_token_rows(const PackedBatch& batch);
+std::vector<int32_t> target_rows(const PackedBatch& batch);
 
 }  // namespace cria

@@ -52,7 +52,7 @@ class Activations {
   DType dtype() const { return dtype_; }
 
   // Of the T tokens of the batch that was passed last:
-  Tensor hidden;           // [T, d] after the final norm: what a head reads
+  Tensor hidden;           // [T, d] after the final norm: what a head reads (DeviceBatch::upload)
   Tensor hidden_gradient;  // [T, d] what a head writes, and transformer_backward reads
 
   // First tensor of the last forward pass with an element that is not finite, in the order of the
@@ -66,7 +66,8 @@ class Activations {
                                    const BlockVisitor&);
   friend class BlockPass;
 
-  // All buffers hold max_tokens rows; use() narrows the views to T.
+  // All buffers hold max_tokens rows; use() narrows the views to T, and those of what comes after
+  // the last attention to the K rows that the batch keeps.
   struct Layer {
     Tensor input;          // [T, d] residual stream that enters the block
     Tensor input_rms;      // [T] fp32
@@ -89,7 +90,7 @@ class Activations {
     Tensor mix_gradient;     // [T, H D]
     Tensor qkv_gradient;     // [T, (H + 2 H_kv) D]
   };
-  void use(int64_t tokens);
+  void use(const DeviceBatch& batch);
 
   // What the ops of a block are called with, but for what the tensors hold.
   struct BlockShape {
@@ -99,6 +100,7 @@ class Activations {
     int64_t tokens;
     int64_t sequences;
     int max_sequence_length;
+    int64_t kept_tokens;
 
     auto operator<=>(const BlockShape&) const = default;
   };
@@ -109,6 +111,8 @@ class Activations {
   const PassPlan plan_;
   std::vector<Layer> planned_layers_, layers_;
   Shared planned_, shared_;
+  Shared kept_;      // shared_ for what comes after the last attention: K rows
+  Tensor kept_mix_;  // [K + 1, H D] the last attention's output, where K < T
   Tensor workspace_;
   Tensor probe_;  // [1] fp32, for first_non_finite
   std::map<BlockShape, std::unique_ptr<Recording>> recordings_;
