@@ -92,15 +92,18 @@ void Scorer::for_each_pack(std::span<const Example> sequences, Read read, const 
     while (end < sequences.size()) {
       const auto length = static_cast<int64_t>(sequences[end].ids.size());
       if (tokens + length > batch_tokens()) break;
-      if (read == Read::last_tokens && end - begin == kLastTokens) break;
+      if (read == Read::last_tokens && static_cast<int64_t>(end - begin) == kLastTokens) break;
       tokens += length;
       ++end;
     }
     CRIA_ASSERT(end > begin);
     const PackedBatch packed = pack_filled(sequences.subspan(begin, end - begin), batch_tokens());
-    CRIA_ASSERT(packed.tokens() == batch_tokens());  // other row counts may give other bits
     batch_.upload(model_.backend(), packed,
                   read == Read::all ? std::vector<int32_t>() : last_token_rows(packed));
+    // Other row counts may give other bits.
+    CRIA_ASSERT(packed.tokens() == batch_tokens());
+    CRIA_ASSERT(read == Read::all ||
+                batch_.kept_tokens() == std::min<int64_t>(kLastTokens, batch_tokens()));
     transformer_forward(model_, activations_, batch_);
     visit(packed, begin);
     begin = end;

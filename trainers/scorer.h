@@ -41,7 +41,7 @@ class Scorer {
   // Which rows are read, kept by the last block. Of last tokens a pack has at most kLastTokens, so
   // that they too are always as many rows.
   enum class Read { all, last_tokens };
-  static constexpr size_t kLastTokens = 128;
+  static constexpr int64_t kLastTokens = 128;
 
   // Runs the transformer over pack after pack; visit(pack, index of its first sequence).
   template <typename Visit>

@@ -148,12 +148,12 @@ TEST_P(ScorerBits, RewardsAloneOrInCompany) {
   config.head = HeadKind::score;
   ScoringModel model(config, device, dtype, slow ? 384 : 1024);
   std::vector<Example> sequences;
-  for (int64_t i = 0; i < 150; ++i) {
-    sequences.push_back(sequence(1 + i % 5, static_cast<uint64_t>(i)));
+  for (int64_t i = 0; i < (slow ? 250 : 600); ++i) {
+    sequences.push_back(sequence(1 + i % 2, static_cast<uint64_t>(i)));
   }
   const std::vector<float> together = model.scorer().rewards(sequences);
   ASSERT_EQ(together.size(), sequences.size());
-  for (size_t i = 0; i < sequences.size(); i += slow ? 37 : 7) {
+  for (size_t i = 0; i < sequences.size(); i += slow ? 61 : 29) {
     EXPECT_EQ(model.scorer().rewards(std::span(&sequences[i], 1)).front(), together[i])
         << "sequence " << i;
   }
