@@ -130,10 +130,15 @@ void Decoder::layers_forward() {
                            .epsilon = c.rms_norm_eps});
   for (int i = 0; i < c.num_hidden_layers; ++i) {
     const bool last = i + 1 == c.num_hidden_layers;
-    if (last && use_ == DecoderUse::prefill) return cache_forward(i);
+    const bool is_cached_only = last && use_ == DecoderUse::prefill;
     backend.begin_range("layer", i);
-    layer_forward(i);
+    if (is_cached_only) {
+      cache_forward(i);
+    } else {
+      layer_forward(i);
+    }
     backend.end_range();
+    if (is_cached_only) return;
     backend.rmsnorm_forward(
         {.output = last ? hidden : normed_,
          .residual_output = residual_,

@@ -376,6 +376,7 @@ class BlockPass {
 
 void transformer_forward(const Model& model, Activations& activations, const DeviceBatch& batch,
                          const LayerVisitor& visit) {
+  CRIA_ASSERT(!visit || batch.keeps_all());  // the last q, k and v give way to rows that are kept
   activations.use(batch);
   Tensor middle;
   for (int i = 0; i < model.config().num_hidden_layers; ++i) {
