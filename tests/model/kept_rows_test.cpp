@@ -49,8 +49,8 @@ TEST_P(KeptRows, LogprobsAreThoseOfAllRows) {
   EXPECT_LE(distance(model.outputs(batch, target_rows(pack(batch))), expected), 0x1p-22);
 }
 
-// Products over fewer rows may sum in another order: a few roundings. After a pass over all rows, of
-// which nothing must be left.
+// Products over fewer rows may sum in another order: a few roundings. After a pass over all rows,
+// of which nothing must be left.
 TEST_P(KeptRows, GradientsAreThoseOfAllRows) {
   for (const Recompute recompute : {Recompute::none, Recompute::block}) {
     const PassPlan plan{.max_tokens = 384, .training = true, .recompute = recompute};

@@ -1,6 +1,5 @@
 #include "trainers/signals.h"
 
-#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cmath>
