@@ -225,6 +225,13 @@ TEST_P(PpoBits, TheFirstUpdateGoesOnFromScoring) {
   EXPECT_EQ(found[0].policy_grad_norm, found[1].policy_grad_norm);
   EXPECT_EQ(found[0].value_grad_norm, found[1].value_grad_norm);
   EXPECT_EQ(logprobs[0], logprobs[1]);
+
+  // It is not repeated: what stands in its place is taken for it.
+  SmallPpo ppo(small_config(GetParam()));
+  RolloutBatch batch = given.batch();
+  const std::vector<MiniBatch> mini_batches = ppo.prepare(batch);
+  ppo.models.policy().forward(mini_batches[1].passes[0].packed);
+  EXPECT_NE(ppo.passes.update(batch, mini_batches[0], 1, 1e-3).ratio, 1.0);
 }
 
 // In passes of which the last block keeps the rows of answers alone.
